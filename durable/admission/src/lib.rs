@@ -1,0 +1,34 @@
+//! 准入核心：一个后端服务器的限流器与先进先出队列（无 I/O、无时钟）。
+//!
+//! The sans-IO admission core of one backend server: a sliding window of requests and tokens, a
+//! strict first-in-first-out queue, leases, and the typed protocol spoken with the object around it.
+//!
+//! Owns every decision about who may go upstream and when. Owns no clock, no timer, no randomness,
+//! no storage and no network: time is an argument, effects are [`Event`]s.
+//!
+//! Invariant: measured at the upstream, no 60 s window holds more requests than the limit, and
+//! nobody is granted before somebody who arrived earlier.
+
+pub mod protocol;
+pub mod time;
+
+mod admission;
+mod estimate;
+mod lease;
+mod limiter;
+mod queue;
+mod rank;
+mod window;
+
+#[cfg(test)]
+mod admission_test;
+#[cfg(test)]
+mod model_test;
+
+pub use admission::{Acquired, Admission, Event};
+pub use estimate::{EXPECTED_OUTPUT_TOKENS, PROMPT_BYTES_PER_TOKEN, TOKENS_MAX};
+pub use lease::PERMITS_MAX;
+pub use limiter::{PAUSE_MAX, RETRY_AFTER_UNKNOWN};
+pub use queue::QUEUE_LEN_MAX;
+pub use time::Instant;
+pub use window::{BUCKET, GUARD, WINDOW};

@@ -1,0 +1,117 @@
+//! 请求许可：Worker 发给限流对象的消息。
+//!
+//! [`Acquire`]: a Worker asks for a permit, and brings the limits that it knows.
+//!
+//! Invariant: the texts are bounded on both sides. `encode` cuts a longer one, because they only
+//! choose an estimate and label a log row and must never make a request fail; `decode` refuses it.
+
+use super::line::{DecodeError, bounded, read, within, write};
+use super::{Limits, TicketId};
+use crate::time::{Instant, millis};
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// Longest app name, in bytes (PRODUCT.md §1: 1 to 64 ASCII characters).
+pub const APP_LEN_MAX: usize = 64;
+/// Longest id of a gateway key, in bytes.
+pub const KEY_ID_LEN_MAX: usize = 64;
+/// Longest model name, in bytes; the longest known today are below 128.
+pub const MODEL_LEN_MAX: usize = 256;
+
+/// A request asks to go upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquire {
+    /// Identity of the request; the same when the call is repeated.
+    pub ticket: TicketId,
+    /// The caller's name.
+    pub app: String,
+    /// Which gateway key it used.
+    pub key_id: String,
+    /// The model it asks for.
+    pub model: String,
+    /// Bytes of the request body.
+    pub prompt_bytes: u64,
+    /// Most output tokens the client allows, all choices together; `None` = it did not say.
+    pub output_tokens_max: Option<u64>,
+    /// Longest wait the client accepts, counted from arrival; zero = do not queue.
+    pub wait_max: Option<Duration>,
+    /// When the request first arrived, if that was before this call: a re-entry after a restart
+    /// of the object or after an upstream refusal. `None` = now.
+    pub arrival: Option<Instant>,
+    /// Upstream attempts made before this call. Unchanged when only the call is repeated: a live
+    /// permit of the same attempt is handed out again, one of an earlier attempt is used up.
+    pub attempt: u32,
+    /// Version of the configuration snapshot of the calling Worker.
+    pub config_version: u64,
+    /// The server's limits as that snapshot has them.
+    pub limits: Limits,
+}
+
+/// The request's own fields; the limits stand beside them on the same line.
+#[derive(Serialize, Deserialize)]
+struct AcquireLine {
+    t: String,
+    #[serde(default)]
+    a: String,
+    #[serde(default)]
+    k: String,
+    #[serde(default)]
+    m: String,
+    #[serde(default)]
+    b: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    o: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    w: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    i: Option<u64>,
+    #[serde(default)]
+    n: u32,
+    #[serde(default)]
+    c: u64,
+}
+
+impl Acquire {
+    /// The message as one line.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut line = write(&AcquireLine {
+            t: self.ticket.as_str().to_owned(),
+            a: bounded(&self.app, APP_LEN_MAX).to_owned(),
+            k: bounded(&self.key_id, KEY_ID_LEN_MAX).to_owned(),
+            m: bounded(&self.model, MODEL_LEN_MAX).to_owned(),
+            b: self.prompt_bytes,
+            o: self.output_tokens_max,
+            w: self.wait_max.map(millis),
+            i: self.arrival.map(Instant::as_millis),
+            n: self.attempt,
+            c: self.config_version,
+        });
+        line.push('&');
+        line.push_str(&self.limits.encode());
+        line
+    }
+
+    /// Reads a line. Required are the ticket (`t`) and the version of the limits (`lv`).
+    pub fn decode(line: &str) -> Result<Self, DecodeError> {
+        // The version stands with the limits and is checked first.
+        let limits = Limits::decode(line)?;
+        let wire: AcquireLine = read(line)?;
+        within("app", &wire.a, APP_LEN_MAX)?;
+        within("key_id", &wire.k, KEY_ID_LEN_MAX)?;
+        within("model", &wire.m, MODEL_LEN_MAX)?;
+        Ok(Self {
+            ticket: wire.t.try_into()?,
+            app: wire.a,
+            key_id: wire.k,
+            model: wire.m,
+            prompt_bytes: wire.b,
+            output_tokens_max: wire.o,
+            wait_max: wire.w.map(Duration::from_millis),
+            arrival: wire.i.map(Instant::from_millis),
+            attempt: wire.n,
+            config_version: wire.c,
+            limits,
+        })
+    }
+}
