@@ -1,0 +1,49 @@
+//! 管理接口的请求与应答：解析、校验、视图。
+//!
+//! Owns the objects of PRODUCT.md section 3 as a client sees them, and every rule about their
+//! fields. The shell hands over the bytes of a body and gets either a value that cannot be wrong
+//! or the error to answer with. Knows no table, no role and no HTTP.
+//!
+//! One description of each field (in `fields`) serves create, replace and patch alike. The first
+//! field that fails answers, in the order of the object in PRODUCT.md; then a field that does not
+//! exist; then a required one that is missing.
+//!
+//! Invariant: no view contains a secret, except [`KeyCreated`], which exists to show one once.
+
+mod base_url;
+mod body;
+pub mod bounds;
+mod change;
+mod fields;
+mod key;
+mod live;
+mod object;
+mod page;
+mod server;
+mod time;
+mod version;
+
+pub use body::{check_content_type, check_length};
+pub use change::Change;
+pub use key::{
+    KEY_ID_RANDOM_BYTES, KEY_RANDOM_BYTES, KeyCreate, KeyCreated, KeyPatch, KeyView, NewKey,
+    gateway_key_id,
+};
+pub use live::{LiveView, ReadyView};
+pub use page::{Cursor, List, Page};
+pub use server::{
+    KeyState, SERVER_ID_RANDOM_BYTES, ServerCreate, ServerOrder, ServerPatch, ServerReplace,
+    ServerSettings, ServerView, server_id,
+};
+pub use time::{parse_rfc3339, rfc3339};
+pub use version::{ConfigVersionView, etag, if_match};
+
+/// What the deployment allows beyond the fixed rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Variable `ALLOW_HTTP_UPSTREAM`: plain http also to hosts other than this machine.
+    pub allow_http_upstream: bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! 上游地址的规则：绝对 https，无凭据、查询与片段。
+//!
+//! Owns which base URLs a server may have (PRODUCT.md section 3). It parses with the same WHATWG
+//! rules as the `fetch` that will use the URL, so that the two cannot disagree about the host.
+
+use core::fmt;
+
+use url::{Host, Url};
+
+use super::bounds::BASE_URL_CHARS_MAX;
+
+/// Why a base URL is refused; completes the sentence "`base_url` …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    Length,
+    NotAbsolute,
+    Characters,
+    Credentials,
+    Query,
+    Fragment,
+    PlainHttp,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length => write!(formatter, "must have 1 to {BASE_URL_CHARS_MAX} characters"),
+            Self::NotAbsolute => formatter
+                .write_str("must be an absolute https URL such as \"https://api.example.com/v1\""),
+            Self::Characters => formatter
+                .write_str("must not contain white space, control characters or backslashes"),
+            Self::Credentials => formatter.write_str(
+                "must not contain a user name or password: the key belongs in `api_key`",
+            ),
+            Self::Query => formatter.write_str("must not contain a query"),
+            Self::Fragment => formatter.write_str("must not contain a fragment"),
+            Self::PlainHttp => formatter.write_str(
+                "must use https: http is allowed to this machine, or with ALLOW_HTTP_UPSTREAM",
+            ),
+        }
+    }
+}
+
+/// The URL as it will be stored: as it was written, without slashes at its end.
+pub(super) fn check(text: &str, allow_http: bool) -> Result<String, Refused> {
+    if !(1..=BASE_URL_CHARS_MAX).contains(&text.chars().count()) {
+        return Err(Refused::Length);
+    }
+    // The parser would drop or convert these in silence, and the stored text would say something else.
+    if text
+        .chars()
+        .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
+    {
+        return Err(Refused::Characters);
+    }
+    let url = Url::parse(text).map_err(|_| Refused::NotAbsolute)?;
+    let (_, after_scheme) = text.split_once("://").ok_or(Refused::NotAbsolute)?;
+    if after_scheme.starts_with('/') {
+        return Err(Refused::NotAbsolute);
+    }
+    let authority = after_scheme
+        .split(['/', '?', '#'])
+        .next()
+        .unwrap_or_default();
+    if authority.contains('@') {
+        return Err(Refused::Credentials);
+    }
+    if url.query().is_some() {
+        return Err(Refused::Query);
+    }
+    if url.fragment().is_some() {
+        return Err(Refused::Fragment);
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if allow_http || is_loopback(&url) => {}
+        "http" => return Err(Refused::PlainHttp),
+        _ => return Err(Refused::NotAbsolute),
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// `127.0.0.0/8`, `::1` and `localhost`. Other names are not resolved: what they mean can change.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_urls_are_stored_as_written_without_slashes_at_their_end() {
+        for (text, stored) in [
+            ("https://api.openai.com/v1", "https://api.openai.com/v1"),
+            ("https://api.example.com/v1//", "https://api.example.com/v1"),
+            (
+                "HTTPS://Example.com:8443/a%20b",
+                "HTTPS://Example.com:8443/a%20b",
+            ),
+            ("https://例え.jp/v1", "https://例え.jp/v1"),
+            ("https://[2001:db8::1]/v1", "https://[2001:db8::1]/v1"),
+        ] {
+            assert_eq!(check(text, false).as_deref(), Ok(stored));
+        }
+    }
+
+    #[test]
+    fn http_is_for_this_machine_only_unless_allowed() {
+        for local in [
+            "http://127.0.0.1:9000",
+            "http://127.9.9.9",
+            "http://[::1]:1",
+            "http://localhost:80/v1",
+            "http://LOCALHOST",
+            "http://127.1",
+        ] {
+            assert!(check(local, false).is_ok(), "{local}");
+        }
+        for remote in [
+            "http://10.0.0.1",
+            "http://localhost.example.com",
+            "http://localhost.",
+            "http://example.com",
+            "http://[::2]",
+        ] {
+            assert_eq!(check(remote, false), Err(Refused::PlainHttp), "{remote}");
+            assert!(check(remote, true).is_ok(), "{remote}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_reason() {
+        for (text, reason) in [
+            ("", Refused::Length),
+            ("api.example.com/v1", Refused::NotAbsolute),
+            ("/v1", Refused::NotAbsolute),
+            ("https:example.com", Refused::NotAbsolute),
+            ("https:/example.com", Refused::NotAbsolute),
+            ("https:///example.com", Refused::NotAbsolute),
+            ("https://", Refused::NotAbsolute),
+            ("https://exa mple.com", Refused::Characters),
+            ("https://example.com\n", Refused::Characters),
+            ("https:\\\\example.com", Refused::Characters),
+            ("https://example.com:99999", Refused::NotAbsolute),
+            ("ftp://example.com", Refused::NotAbsolute),
+            ("file:///etc/passwd", Refused::NotAbsolute),
+            ("javascript://example.com/%0aalert(1)", Refused::NotAbsolute),
+            ("https://user:secret@example.com", Refused::Credentials),
+            ("https://@example.com", Refused::Credentials),
+            ("https://example.com/v1?key=1", Refused::Query),
+            ("https://example.com/v1?", Refused::Query),
+            ("https://example.com/v1#a", Refused::Fragment),
+            ("https://example.com/v1#", Refused::Fragment),
+        ] {
+            assert_eq!(check(text, true), Err(reason), "{text:?}");
+        }
+        assert_eq!(
+            check(&format!("https://a.example/{}", "x".repeat(2_040)), true),
+            Err(Refused::Length)
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! 网关的规则：纯函数与纯数据，不知道 Cloudflare。
+//!
+//! Every decision of the edge gateway: who may call, what a request says, which server takes it, what goes
+//! upstream, what comes back and what it cost. The crate owns no socket, clock, random source or storage;
+//! time and randomness are arguments, effects are returned as data, and the Worker carries them out.
+//!
+//! Invariant: nothing here depends on a platform crate and nothing here panics on any input.
+
+pub mod admin_api;
+pub mod auth;
+pub mod chat;
+pub mod config;
+pub mod envelope;
+pub mod error;
+pub mod observer;
+pub mod redact;
+pub mod route;
+pub mod routes;
+pub mod settings;
+pub mod settlement;
+pub mod sql;
+pub mod sse;
+pub mod upstream;
+pub mod usage;

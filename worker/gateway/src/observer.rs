@@ -1,0 +1,177 @@
+//! 旁观者：字节原样通过，看出用量、结束与密钥。
+//!
+//! Owns what happens to the bytes of an upstream's answer between upstream and client: usage is read, the
+//! usage-only event that the gateway itself asked for is removed, the server's key is redacted. Nothing else
+//! changes.
+//!
+//! Invariant: an answer without such an event and without the key comes out byte for byte, and mostly as the
+//! very chunks that went in.
+
+use crate::{
+    config::Secret,
+    redact::Redactor,
+    sse::EventStream,
+    usage::{Usage, UsageScanner},
+};
+
+/// What kind of answer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Server-sent events.
+    EventStream {
+        /// Remove the usage-only event: the gateway asked for it, the client did not.
+        strip_usage: bool,
+    },
+    /// One JSON document.
+    Json,
+    /// Anything else: only redacted.
+    Opaque,
+}
+
+impl Kind {
+    /// Of an answer as a whole: one that reports an error owes nobody an end marker, whatever its type.
+    #[must_use]
+    pub fn of_answer(status: u16, content_type: Option<&str>, strip_usage: bool) -> Self {
+        match Self::of(content_type, strip_usage) {
+            Self::EventStream { .. } if status >= 300 => Self::Opaque,
+            kind => kind,
+        }
+    }
+
+    /// By the answer's content type. `strip_usage` is what `ChatRequest::strips_usage` says.
+    #[must_use]
+    pub fn of(content_type: Option<&str>, strip_usage: bool) -> Self {
+        let essence = content_type
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim();
+        if essence.eq_ignore_ascii_case("text/event-stream") {
+            Self::EventStream { strip_usage }
+        } else if essence.eq_ignore_ascii_case("application/json")
+            || essence
+                .rsplit_once('+')
+                .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
+        {
+            Self::Json
+        } else {
+            Self::Opaque
+        }
+    }
+}
+
+/// What to forward for a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The chunk itself.
+    Same,
+    /// These bytes instead; possibly none.
+    Replace(Vec<u8>),
+}
+
+/// What there is to do and to know at the end of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// Bytes that were held back and have to be sent still.
+    pub tail: Vec<u8>,
+    /// What to send, after `tail`, before an in-band error event, so that it begins an event of its own.
+    pub separator: &'static str,
+    /// The answer has its end marker, or needs none. `false` = send `upstream_stream_truncated`.
+    pub complete: bool,
+    /// What it cost, if it said so.
+    pub usage: Option<Usage>,
+}
+
+/// Watches one answer.
+#[derive(Debug)]
+pub struct Observer {
+    answer: Answer,
+    redactor: Option<Redactor>,
+}
+
+#[derive(Debug)]
+enum Answer {
+    EventStream(Box<EventStream>),
+    Json(UsageScanner),
+    Opaque,
+}
+
+impl Observer {
+    /// For an answer of this kind from a server with this key.
+    #[must_use]
+    pub fn new(kind: Kind, secret: Option<&Secret>) -> Self {
+        let answer = match kind {
+            Kind::EventStream { strip_usage } => {
+                Answer::EventStream(Box::new(EventStream::new(strip_usage)))
+            }
+            Kind::Json => Answer::Json(UsageScanner::default()),
+            Kind::Opaque => Answer::Opaque,
+        };
+        Self {
+            answer,
+            redactor: secret.and_then(Redactor::new),
+        }
+    }
+
+    /// Looks at a chunk; answers what to forward for it.
+    pub fn push(&mut self, chunk: &[u8]) -> Output {
+        let output = match &mut self.answer {
+            Answer::EventStream(stream) => stream.push(chunk),
+            Answer::Json(scanner) => {
+                scanner.push(chunk);
+                Output::Same
+            }
+            Answer::Opaque => Output::Same,
+        };
+        let Some(redactor) = &mut self.redactor else {
+            return output;
+        };
+        match output {
+            Output::Same => redactor.push(chunk),
+            Output::Replace(bytes) => match redactor.push(&bytes) {
+                Output::Same => Output::Replace(bytes),
+                replaced @ Output::Replace(_) => replaced,
+            },
+        }
+    }
+
+    /// The end of the answer, also when it broke off. To be called once.
+    pub fn finish(&mut self) -> Finish {
+        let mut finish = Finish {
+            tail: Vec::new(),
+            separator: "",
+            complete: true,
+            usage: None,
+        };
+        match &mut self.answer {
+            Answer::EventStream(stream) => {
+                let end = stream.finish();
+                finish.tail = end.tail;
+                finish.separator = if end.inside_event { "\n\n" } else { "" };
+                finish.complete = end.done;
+                finish.usage = end.usage;
+            }
+            Answer::Json(scanner) => finish.usage = scanner.usage(),
+            Answer::Opaque => {}
+        }
+        if let Some(redactor) = &mut self.redactor {
+            if let Output::Replace(bytes) = redactor.push(&finish.tail) {
+                finish.tail = bytes;
+            }
+            finish.tail.extend(redactor.finish());
+        }
+        finish
+    }
+
+    /// The usage seen so far, for an answer whose client has left.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        match &self.answer {
+            Answer::EventStream(stream) => stream.usage(),
+            Answer::Json(scanner) => scanner.usage(),
+            Answer::Opaque => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
