@@ -1,0 +1,44 @@
+//! 等待者：票号到应答通道。
+//!
+//! Owns the answer channels of the calls that are parked in this object. It knows nothing of
+//! order or limits: that is the core's queue. A channel that is dropped unanswered tells its call
+//! that the place in the queue is gone.
+
+use std::collections::HashMap;
+
+use admission::protocol::{AcquireAnswer, TicketId};
+use futures::channel::oneshot;
+
+/// Channels of the parked calls by ticket.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    by_ticket: HashMap<TicketId, oneshot::Sender<AcquireAnswer>>,
+}
+
+impl Waiters {
+    /// Parks a call. A second call with the same ticket takes the place of the first, whose
+    /// channel closes: only one call may ever be answered for a ticket.
+    pub(crate) fn park(&mut self, ticket: TicketId) -> oneshot::Receiver<AcquireAnswer> {
+        let (sender, receiver) = oneshot::channel();
+        self.by_ticket.insert(ticket, sender);
+        receiver
+    }
+
+    /// Answers the call parked under `ticket`. Gives the answer back when nobody takes it, so that
+    /// the caller can return an unclaimed permit to the core.
+    pub(crate) fn answer(
+        &mut self,
+        ticket: &TicketId,
+        answer: AcquireAnswer,
+    ) -> Option<AcquireAnswer> {
+        match self.by_ticket.remove(ticket) {
+            Some(sender) => sender.send(answer).err(),
+            None => Some(answer),
+        }
+    }
+
+    /// Closes the channel of a ticket that was cancelled.
+    pub(crate) fn drop_ticket(&mut self, ticket: &TicketId) {
+        self.by_ticket.remove(ticket);
+    }
+}
