@@ -1,0 +1,190 @@
+//! 控制面：验明身份，解析，存储，推送。
+//!
+//! Carries out the admin API: the role of a route comes from [`gateway::routes`], what a body may say
+//! from [`gateway::admin_api`], what is stored from [`gateway::sql`]. A change is one D1 batch; then
+//! this isolate forgets its copies, and the limiter object of the server hears its new limits at once.
+
+mod keys;
+mod live;
+mod servers;
+
+use std::rc::Rc;
+
+use gateway::admin_api::{ConfigVersionView, Rules};
+use gateway::auth::{self, Role};
+use gateway::envelope::Keyring;
+use gateway::error::{ErrorCode, GatewayError};
+use gateway::routes::{Access, Route};
+use gateway::sql::{self, Edit, Statement};
+use serde::{Deserialize, Serialize};
+use worker::{Context, D1Result, Request, Response};
+
+use crate::clock::now;
+use crate::http::json;
+use crate::isolate::Isolate;
+use crate::store::{self, StoreError};
+use crate::{body, snapshot};
+
+/// One admin request and what it may use.
+struct Admin<'a> {
+    req: &'a Request,
+    isolate: &'a Rc<Isolate>,
+    role: Role,
+}
+
+type Answer = Result<Response, GatewayError>;
+
+/// Answers a request of the control plane.
+pub(crate) async fn handle(
+    route: Route,
+    req: &Request,
+    isolate: &Rc<Isolate>,
+    ctx: &Context,
+) -> Answer {
+    if route == Route::HealthReady {
+        return live::ready(isolate).await;
+    }
+    let role = authorize(route.access(), req, isolate)?;
+    let admin = Admin { req, isolate, role };
+    match route {
+        Route::ServersList => servers::list(&admin).await,
+        Route::ServersCreate => servers::create(&admin).await,
+        Route::ServersOrder => servers::reorder(&admin).await,
+        Route::ServerRead(id) => servers::read(&admin, &id).await,
+        Route::ServerReplace(id) => servers::replace(&admin, &id).await,
+        Route::ServerPatch(id) => servers::patch(&admin, &id).await,
+        Route::ServerDelete(id) => servers::delete(&admin, &id).await,
+        Route::ServerLive(id) => live::one(&admin, ctx, &id).await,
+        Route::Live => live::all(&admin, ctx).await,
+        Route::KeysList => keys::list(&admin).await,
+        Route::KeysCreate => keys::create(&admin).await,
+        Route::KeyRead(id) => keys::read(&admin, &id).await,
+        Route::KeyPatch(id) => keys::patch(&admin, &id).await,
+        Route::KeyDelete(id) => keys::delete(&admin, &id).await,
+        Route::ConfigVersion => config_version(&admin, ctx).await,
+        Route::Health | Route::HealthReady | Route::ChatCompletions | Route::Models => Err(
+            GatewayError::internal("a route of the data plane reached the control plane"),
+        ),
+    }
+}
+
+/// Deny by default: without a role there is no answer but this one.
+fn authorize(access: Access, req: &Request, isolate: &Isolate) -> Result<Role, GatewayError> {
+    if isolate.settings.admin_token.is_none() {
+        return Err(GatewayError::new(
+            ErrorCode::NotConfigured,
+            "The admin API is closed: the secret ADMIN_TOKEN is not set or too short.",
+        ));
+    }
+    let authorization = req.headers().get("authorization").ok().flatten();
+    let role = auth::admin_role(authorization.as_deref(), &isolate.settings).ok_or_else(|| {
+        GatewayError::new(
+            ErrorCode::Unauthorized,
+            "Send the admin or viewer token as `Authorization: Bearer <token>`.",
+        )
+    })?;
+    match (access, role) {
+        (Access::Admin, Role::Viewer) => Err(GatewayError::new(
+            ErrorCode::Forbidden,
+            "A viewer may read but not change anything; use the admin token.",
+        )),
+        _ => Ok(role),
+    }
+}
+
+async fn config_version(admin: &Admin<'_>, ctx: &Context) -> Answer {
+    snapshot::current(admin.isolate, ctx).await?;
+    let (version, age_ms) = admin
+        .isolate
+        .snapshot
+        .version_and_age_ms()
+        .unwrap_or_default();
+    respond(200, &ConfigVersionView { version, age_ms })
+}
+
+impl Admin<'_> {
+    /// The JSON body of this request.
+    async fn body(&self) -> Result<Vec<u8>, GatewayError> {
+        let content_type = self.req.headers().get("content-type").ok().flatten();
+        gateway::admin_api::check_content_type(content_type.as_deref())?;
+        Ok(body::read(self.req, gateway::admin_api::check_length)
+            .await?
+            .bytes)
+    }
+
+    fn query(&self) -> String {
+        let url = self.req.inner().url();
+        url.split_once('?')
+            .map_or_else(String::new, |(_, query)| query.to_owned())
+    }
+
+    fn if_match(&self) -> Result<Option<u64>, GatewayError> {
+        let header = self.req.headers().get("if-match").ok().flatten();
+        gateway::admin_api::if_match(header.as_deref())
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            allow_http_upstream: self.isolate.settings.allow_http_upstream,
+        }
+    }
+
+    fn edit(&self) -> Edit<'static> {
+        let actor = match self.role {
+            Role::Admin => "admin",
+            Role::Viewer => "viewer",
+        };
+        Edit { actor, at: now() }
+    }
+
+    fn keyring(&self) -> Option<&Keyring> {
+        self.isolate.keyring.as_ref()
+    }
+
+    /// Runs the statements of one write in one transaction; this isolate's copies are then stale.
+    async fn write(&self, statements: &[Statement]) -> Result<Vec<D1Result>, GatewayError> {
+        let written = self.isolate.store.batch(statements).await;
+        // Also after a failure: the write may have happened and only its answer been lost.
+        snapshot::invalidate(self.isolate);
+        written.map_err(|error| match error {
+            StoreError::Constraint(text) => sql::constraint_error(&text),
+            StoreError::Unavailable(_) => error.into(),
+        })
+    }
+
+    async fn rows<T: for<'a> Deserialize<'a>>(
+        &self,
+        statement: Statement,
+    ) -> Result<Vec<T>, GatewayError> {
+        Ok(self.isolate.store.read(&statement).await?)
+    }
+}
+
+/// Rows of one result of a write.
+fn rows_at<T: for<'a> Deserialize<'a>>(
+    results: &[D1Result],
+    index: usize,
+) -> Result<Vec<T>, GatewayError> {
+    Ok(store::rows(results.get(index))?)
+}
+
+fn respond<T: Serialize>(status: u16, value: &T) -> Answer {
+    let body =
+        serde_json::to_string(value).map_err(|error| GatewayError::internal(error.to_string()))?;
+    json(status, body).map_err(|error| GatewayError::internal(error.to_string()))
+}
+
+fn no_content() -> Response {
+    Response::builder().with_status(204).empty()
+}
+
+fn set_header(response: &Response, name: &str, value: &str) -> Result<(), GatewayError> {
+    response
+        .headers()
+        .set(name, value)
+        .map_err(|error| GatewayError::internal(error.to_string()))
+}
+
+fn not_found() -> GatewayError {
+    GatewayError::new(ErrorCode::NotFound, "There is no object with this id.")
+}

@@ -1,0 +1,76 @@
+//! 有上限地读取请求体。
+//!
+//! Reads a request body up to a bound. The JavaScript buffer is kept beside the copied bytes, so
+//! that an unchanged body goes upstream without being copied back out of WebAssembly.
+
+use gateway::error::{ErrorCode, GatewayError};
+use js_sys::Uint8Array;
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use worker::Request;
+use worker::web_sys::ReadableStreamDefaultReader;
+
+use crate::stream::read_chunk;
+
+/// A request body: one copy in WebAssembly to parse, one handle to send on.
+pub(crate) struct Body {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) handle: Uint8Array,
+}
+
+/// Reads the whole body. `check` refuses a length: it is asked with the announced one before anything
+/// is read, or with what has come so far.
+pub(crate) async fn read(
+    req: &Request,
+    check: impl Fn(u64) -> Result<(), GatewayError>,
+) -> Result<Body, GatewayError> {
+    let announced = req.headers().get("content-length").ok().flatten();
+    match announced.and_then(|length| length.parse().ok()) {
+        Some(length) => {
+            check(length)?;
+            read_announced(req).await
+        }
+        None => read_chunked(req, check).await,
+    }
+}
+
+async fn read_announced(req: &Request) -> Result<Body, GatewayError> {
+    let promise = req.inner().array_buffer().map_err(|error| broken(&error))?;
+    let buffer = JsFuture::from(promise)
+        .await
+        .map_err(|error| broken(&error))?;
+    let handle = Uint8Array::new(&buffer);
+    Ok(Body {
+        bytes: handle.to_vec(),
+        handle,
+    })
+}
+
+async fn read_chunked(
+    req: &Request,
+    check: impl Fn(u64) -> Result<(), GatewayError>,
+) -> Result<Body, GatewayError> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = req.inner().body() {
+        let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+        while let Some(chunk) = read_chunk(&reader).await.map_err(|error| broken(&error))? {
+            let length = u64::from(chunk.length()).saturating_add(bytes.len() as u64);
+            if let Err(too_large) = check(length) {
+                // The rest is not read; the runtime closes the connection.
+                drop(reader.cancel());
+                return Err(too_large);
+            }
+            bytes.extend_from_slice(&chunk.to_vec());
+        }
+    }
+    let handle = Uint8Array::from(bytes.as_slice());
+    Ok(Body { bytes, handle })
+}
+
+fn broken(error: &wasm_bindgen::JsValue) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::InvalidJson,
+        "The request body could not be read to its end; send it again.",
+    )
+    .detail(format!("{error:?}"))
+}

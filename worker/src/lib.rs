@@ -1,0 +1,31 @@
+//! 边缘外壳：Cloudflare Worker 的入口。
+//!
+//! The edge shell: it knows Workers and decides nothing. A fetch event becomes a route
+//! ([`gateway::routes`]), a route becomes a handler, and every rule that a handler applies lives in
+//! the pure crates `gateway` and `admission`.
+
+mod admin;
+mod admission_client;
+mod body;
+mod client;
+mod clock;
+mod http;
+mod isolate;
+mod log;
+mod proxy;
+mod random;
+mod snapshot;
+mod store;
+mod stream;
+mod upstream;
+
+/// The Durable Object class must be reachable from this cdylib to be exported.
+pub use gateway_durable::Limiter;
+
+use worker::{Context, Env, Request, Response, Result, event};
+
+/// Entry of every HTTP request.
+#[event(fetch)]
+async fn fetch(req: Request, env: Env, ctx: Context) -> Result<Response> {
+    http::handle(req, env, ctx).await
+}

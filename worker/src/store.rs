@@ -1,0 +1,117 @@
+//! D1 适配器：绑定并执行 `gateway::sql` 的语句。
+//!
+//! Binds and runs statements, nothing more. A storage error is an error, never a default value.
+
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use gateway::error::{ErrorCode, GatewayError};
+use gateway::sql::{Statement, Value};
+use serde::Deserialize;
+use wasm_bindgen::JsValue;
+use worker::{D1Database, D1PreparedStatement, D1Result, Delay};
+
+/// A healthy D1 answers in milliseconds; after this long the last known configuration is the
+/// better answer, and an administrator is told instead of kept waiting.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The D1 database bound as `DB`.
+pub(crate) struct Store {
+    db: D1Database,
+}
+
+/// Why a statement did not succeed.
+#[derive(Debug)]
+pub(crate) enum StoreError {
+    /// A constraint of the schema refused the write; the text names `table.column`.
+    Constraint(String),
+    /// D1 did not answer, or answered something else than rows.
+    Unavailable(String),
+}
+
+impl Store {
+    pub(crate) fn new(db: D1Database) -> Self {
+        Self { db }
+    }
+
+    /// Runs one reading statement.
+    pub(crate) async fn read<T>(&self, statement: &Statement) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'a> Deserialize<'a>,
+    {
+        let results = self.batch(std::slice::from_ref(statement)).await?;
+        rows(results.first())
+    }
+
+    /// Runs statements in one transaction.
+    pub(crate) async fn batch(
+        &self,
+        statements: &[Statement],
+    ) -> Result<Vec<D1Result>, StoreError> {
+        let prepared = statements
+            .iter()
+            .map(|statement| self.prepare(statement))
+            .collect::<Result<Vec<_>, _>>()?;
+        let batch = std::pin::pin!(self.db.batch(prepared));
+        let results = match select(batch, Delay::from(ANSWER_WAIT_MAX)).await {
+            Either::Left((results, _)) => results.map_err(StoreError::from)?,
+            Either::Right(_) => return Err(StoreError::Unavailable("no answer in time".into())),
+        };
+        if results.len() == statements.len() {
+            Ok(results)
+        } else {
+            Err(StoreError::Unavailable(
+                "a statement without a result".into(),
+            ))
+        }
+    }
+
+    fn prepare(&self, statement: &Statement) -> Result<D1PreparedStatement, StoreError> {
+        let values: Vec<JsValue> = statement.params.iter().map(bind).collect();
+        Ok(self.db.prepare(statement.sql).bind(&values)?)
+    }
+}
+
+/// Rows of one result of a batch.
+pub(crate) fn rows<T>(result: Option<&D1Result>) -> Result<Vec<T>, StoreError>
+where
+    T: for<'a> Deserialize<'a>,
+{
+    let result = result.ok_or_else(|| StoreError::Unavailable("no result".into()))?;
+    Ok(result.results()?)
+}
+
+/// D1 rejects `BigInt` and `undefined`: integers travel as floats, which are exact below 2^53.
+fn bind(value: &Value) -> JsValue {
+    match value {
+        Value::Null => JsValue::NULL,
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "all stored integers are below 2^53"
+        )]
+        Value::Integer(integer) => JsValue::from_f64(*integer as f64),
+        Value::Text(text) => JsValue::from_str(text),
+    }
+}
+
+impl From<worker::Error> for StoreError {
+    fn from(error: worker::Error) -> Self {
+        let text = error.to_string();
+        if text.contains("constraint failed") {
+            Self::Constraint(text)
+        } else {
+            Self::Unavailable(text)
+        }
+    }
+}
+
+impl From<StoreError> for GatewayError {
+    fn from(error: StoreError) -> Self {
+        let (StoreError::Constraint(detail) | StoreError::Unavailable(detail)) = error;
+        GatewayError::new(
+            ErrorCode::StorageUnavailable,
+            "The configuration database does not answer; try again in a moment.",
+        )
+        .detail(detail)
+    }
+}
