@@ -1,0 +1,56 @@
+// The entry of the gateway's Worker on plain workerd, in the same isolate as the Worker itself.
+//
+// Does what Cloudflare's edge does around a Worker with assets: paths of `run_worker_first` go to the
+// Worker, others to a file if there is one, navigation to the page, and the rest to the Worker again.
+// Not a service in front, because a second hop would cost time that production does not spend.
+
+import Gateway from "./index.js";
+import settings from "./settings.json";
+
+export * from "./index.js";
+
+const exact = new Set(settings.workerFirst.filter((pattern) => !pattern.endsWith("*")));
+const prefixes = settings.workerFirst.filter((pattern) => pattern.endsWith("*")).map((pattern) => pattern.slice(0, -1));
+
+export default {
+  fetch(request, env, ctx) {
+    if (isWorkerFirst(pathOf(request.url))) return new Gateway(ctx, env).fetch(request);
+    return fetchPage(request, env, ctx);
+  },
+};
+
+/** Reached through the launcher's own socket only. */
+export const control = {
+  async fetch(request, env, ctx) {
+    const url = new URL(request.url);
+    if (url.pathname === "/storage") return env.STORAGE.fetch("http://d1/ready");
+    if (url.pathname !== "/scheduled") return new Response(null, { status: 404 });
+    const gateway = new Gateway(ctx, env);
+    if (typeof gateway.scheduled !== "function") return new Response(null, { status: 404 });
+    await gateway.scheduled({
+      cron: url.searchParams.get("cron"),
+      scheduledTime: Number(url.searchParams.get("time")),
+      noRetry() {},
+    });
+    return new Response(null, { status: 204 });
+  },
+};
+
+async function fetchPage(request, env, ctx) {
+  if (request.method === "GET" || request.method === "HEAD") {
+    const file = await env.FILES.fetch(request);
+    if (file.status !== 404) return file;
+    if (request.headers.get("sec-fetch-mode") === "navigate") return env.ASSETS.fetch(request);
+  }
+  return new Gateway(ctx, env).fetch(request);
+}
+
+function isWorkerFirst(path) {
+  return exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix));
+}
+
+function pathOf(url) {
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  const query = url.indexOf("?", start);
+  return query < 0 ? url.slice(start) : url.slice(start, query);
+}
