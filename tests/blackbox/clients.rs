@@ -1,0 +1,96 @@
+//! 官方客户端：只改地址、密钥与 App-Name。
+//!
+//! The official `openai` packages for Python and Node, as users install them,
+//! run as scripts against `make serve`.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use gateway_tests::harness::{root, within};
+use gateway_tests::provider::completion_text;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::stage::Stage;
+
+/// Start-up of an interpreter with its packages, on a busy machine.
+const SCRIPT: Duration = Duration::from_mins(1);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    crate::trials![
+        python_client_completes_plain_and_streaming_chats,
+        node_client_completes_plain_and_streaming_chats
+    ]
+}
+
+/// Runs the script with the project's own tools and reads what it printed.
+async fn run(stage: &Stage, command_line: &str) -> Value {
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", &format!(". .make/env; exec {command_line}")])
+        .current_dir(root())
+        .env("SLUICE_URL", stage.gateway.base_url())
+        .env("SLUICE_KEY", &stage.key.secret)
+        .env("SLUICE_MODEL", &stage.model)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = within(SCRIPT, command_line, command.output())
+        .await
+        .expect("bash starts");
+    let (printed, complaints) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{command_line}: {complaints}");
+    serde_json::from_str(&printed)
+        .unwrap_or_else(|error| panic!("{command_line} printed {printed} ({error})"))
+}
+
+async fn client_completes_chats(name: &str, app: &str, command_line: &str) {
+    let stage = Stage::new(name).await;
+    let result = run(&stage, command_line).await;
+    let text = completion_text(8);
+    // 23 bytes of prompt are 6 tokens, and the answer has 8 words.
+    assert_eq!(result["plain"], json!({"text": text, "usage": 14}));
+    assert_eq!(
+        result["stream"],
+        json!({"text": text, "usage": null, "bare_chunks": 0}),
+        "usage was not asked for"
+    );
+    assert_eq!(
+        result["stream_with_usage"],
+        json!({"text": text, "usage": 14, "bare_chunks": 1})
+    );
+    let models = result["models"].as_array().expect("a list of models");
+    assert!(models.contains(&json!(stage.model)), "{models:?}");
+    let chats = stage.provider.ledger().chats();
+    assert_eq!(chats.len(), 3);
+    for chat in &chats {
+        let expected = format!("Bearer {}", stage.server.api_key);
+        assert_eq!(
+            chat.header("authorization"),
+            Some(expected.as_str()),
+            "the server's own key goes upstream"
+        );
+        assert!(
+            !chat.headers.iter().any(|(_, value)| value.contains(app)),
+            "App-Name stays here: {:?}",
+            chat.headers
+        );
+    }
+}
+
+async fn python_client_completes_plain_and_streaming_chats() {
+    let script = "\"$TOOLS/venv/bin/python\" tests/blackbox/clients/chat.py";
+    client_completes_chats("client-python", "python-client", script).await;
+}
+
+async fn node_client_completes_plain_and_streaming_chats() {
+    client_completes_chats(
+        "client-node",
+        "node-client",
+        "node tests/blackbox/clients/chat.mjs",
+    )
+    .await;
+}

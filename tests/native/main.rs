@@ -1,0 +1,10 @@
+//! 本机测试：不需要构建好的网关。
+//!
+//! Tests of what the black-box tests lean on (the demo provider, the raw
+//! connection) and of the repository's own promises (documents in two languages,
+//! tables of errors and variables, module docs).
+
+mod documents;
+mod provider;
+mod sources;
+mod tables;

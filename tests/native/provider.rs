@@ -1,0 +1,388 @@
+//! 演示上游守约：形状、用量、怪事、账本。
+//!
+//! The black-box tests judge the gateway by what this provider records, so its
+//! own behaviour is tested first.
+
+use std::time::{Duration, Instant};
+
+use gateway_tests::harness::raw::{self, Connection, Reply};
+use gateway_tests::harness::{SOON, runtime, sse_events, within};
+use gateway_tests::provider::{
+    Options, Outcome, Provider, completion_text, largest_window, prompt_tokens,
+};
+use serde_json::{Value, json};
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    runtime().block_on(test)
+}
+
+fn request(fields: &Value) -> Value {
+    let mut body =
+        json!({"model": "demo-small", "messages": [{"role": "user", "content": "Hello, sluice"}]});
+    let extra = fields.as_object().cloned().unwrap_or_default();
+    body.as_object_mut().expect("an object").extend(extra);
+    body
+}
+
+async fn open(provider: &Provider, fields: &Value) -> Connection {
+    let body = request(fields).to_string();
+    let headers = [
+        ("authorization", "Bearer sk-demo-1"),
+        ("content-type", "application/json"),
+    ];
+    let mut connection = Connection::open(provider.address())
+        .await
+        .expect("it listens");
+    let bytes = raw::post(
+        "/v1/chat/completions",
+        provider.address(),
+        &headers,
+        body.as_bytes(),
+    );
+    connection.send(&bytes).await.expect("it reads");
+    connection
+}
+
+async fn ask(provider: &Provider, fields: Value) -> Reply {
+    let mut connection = open(provider, &fields).await;
+    let reply = within(SOON, "a reply", connection.reply(false)).await;
+    reply.expect("it answers").expect("it sends headers")
+}
+
+fn json_of(reply: &Reply) -> Value {
+    serde_json::from_slice(&reply.body).expect("JSON")
+}
+
+#[test]
+fn plain_answer_has_openai_shape_and_predicted_usage() {
+    run(async {
+        let provider = Provider::start();
+        let reply = ask(
+            &provider,
+            json!({"sluice_demo": {"chunks": 3, "cached_tokens": 2}}),
+        )
+        .await;
+        assert_eq!(
+            (reply.head.status, reply.head.header("content-type")),
+            (200, Some("application/json"))
+        );
+        let answer = json_of(&reply);
+        assert_eq!(answer["object"], "chat.completion");
+        assert_eq!(
+            answer["choices"][0]["message"]["content"],
+            completion_text(3)
+        );
+        // "Hello, sluice" has 13 bytes: 4 tokens.
+        assert_eq!(prompt_tokens(request(&json!({})).to_string().as_bytes()), 4);
+        assert_eq!(
+            answer["usage"],
+            json!({"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7,
+                   "prompt_tokens_details": {"cached_tokens": 2}})
+        );
+        assert_eq!(provider.ledger().chats()[0].tokens, 7);
+    });
+}
+
+#[test]
+fn output_is_bounded_by_max_tokens_and_multiplied_by_n() {
+    run(async {
+        let provider = Provider::start();
+        let answer = json_of(&ask(&provider, json!({"max_tokens": 2, "n": 3})).await);
+        assert_eq!(answer["choices"].as_array().map(Vec::len), Some(3));
+        assert_eq!(answer["choices"][0]["finish_reason"], "length");
+        assert_eq!(answer["usage"]["completion_tokens"], 6);
+        let answer = json_of(
+            &ask(
+                &provider,
+                json!({"max_tokens": 2, "max_completion_tokens": 1}),
+            )
+            .await,
+        );
+        assert_eq!(answer["usage"]["completion_tokens"], 1);
+    });
+}
+
+#[test]
+fn stream_ends_with_usage_only_when_asked_for() {
+    run(async {
+        let provider = Provider::start();
+        let reply = ask(
+            &provider,
+            json!({"stream": true, "sluice_demo": {"chunks": 2}}),
+        )
+        .await;
+        let events = sse_events(&reply.body);
+        assert_eq!(events.len(), 4, "two words, finish, end marker");
+        assert!(
+            events
+                .iter()
+                .all(|event| event.json().get("usage").is_none())
+        );
+        assert_eq!(events[3].data, "[DONE]");
+
+        let asked = json!({"stream": true, "stream_options": {"include_usage": true}, "sluice_demo": {"chunks": 2}});
+        let events = sse_events(&ask(&provider, asked).await.body);
+        assert_eq!(events.len(), 5);
+        assert_eq!(events[0].json()["usage"], Value::Null);
+        assert_eq!(events[3].json()["choices"], json!([]));
+        assert_eq!(events[3].json()["usage"]["total_tokens"], 6);
+    });
+}
+
+#[test]
+fn status_body_and_headers_are_as_wished() {
+    run(async {
+        let provider = Provider::start();
+        let wishes = json!({"status": 429, "body": "slow down", "content_type": "text/plain", "retry_after": "7",
+                            "headers": {"x-test": "1"}});
+        let reply = ask(&provider, json!({"sluice_demo": wishes})).await;
+        assert_eq!(
+            (reply.head.status, reply.body.as_slice()),
+            (429, &b"slow down"[..])
+        );
+        assert_eq!(reply.head.header("content-type"), Some("text/plain"));
+        assert_eq!(reply.head.header("retry-after"), Some("7"));
+        assert_eq!(reply.head.header("x-test"), Some("1"));
+        let reply = ask(
+            &provider,
+            json!({"sluice_demo": {"status": 500, "quote_authorization": true}}),
+        )
+        .await;
+        assert!(
+            json_of(&reply)["error"]["message"]
+                .as_str()
+                .expect("text")
+                .contains("Bearer sk-demo-1")
+        );
+    });
+}
+
+#[test]
+fn mistyped_wish_is_refused() {
+    run(async {
+        let provider = Provider::start();
+        assert_eq!(
+            ask(&provider, json!({"sluice_demo": {"chunk": 2}}))
+                .await
+                .head
+                .status,
+            400
+        );
+    });
+}
+
+#[test]
+fn gate_holds_each_word_until_it_is_opened() {
+    run(async {
+        let provider = Provider::start();
+        let wishes = json!({"stream": true, "sluice_demo": {"chunks": 2, "chunk_gate": "word"}});
+        let mut connection = open(&provider, &wishes).await;
+        let head = within(SOON, "headers before any word", connection.head())
+            .await
+            .expect("open")
+            .expect("headers");
+        assert_eq!(head.status, 200);
+        provider.gate("word").open(1);
+        let (first, _) = within(SOON, "first word", connection.chunk())
+            .await
+            .expect("open")
+            .expect("a chunk");
+        assert!(String::from_utf8_lossy(&first).contains(&completion_text(1)));
+        assert_eq!(
+            provider.ledger().chats()[0].outcome,
+            Outcome::Open,
+            "the second word waits"
+        );
+        provider.gate("word").open(1);
+        while within(SOON, "the rest", connection.chunk())
+            .await
+            .expect("open")
+            .is_some()
+        {}
+        assert_eq!(provider.ledger().chats()[0].outcome, Outcome::Completed);
+    });
+}
+
+#[test]
+fn cut_stream_delivers_its_words_and_then_ends_without_marker() {
+    run(async {
+        let provider = Provider::start();
+        let reply = ask(
+            &provider,
+            json!({"stream": true, "sluice_demo": {"chunks": 9, "cut_after": 2}}),
+        )
+        .await;
+        assert!(!reply.complete, "the connection closes inside the body");
+        assert_eq!(sse_events(&reply.body).len(), 2);
+        assert_eq!(provider.ledger().chats()[0].outcome, Outcome::Cut);
+        let reply = ask(
+            &provider,
+            json!({"stream": true, "sluice_demo": {"chunks": 9, "end_after": 2}}),
+        )
+        .await;
+        assert!(
+            reply.complete,
+            "the body ends properly, only without [DONE]"
+        );
+        assert_eq!(sse_events(&reply.body).len(), 2);
+    });
+}
+
+#[test]
+fn client_that_leaves_is_recorded_as_aborted() {
+    run(async {
+        let provider = Provider::start();
+        for wishes in [
+            json!({"stream": true, "sluice_demo": {"stall_after": 1}}),
+            json!({"stream": true, "sluice_demo": {"chunk_gate": "never"}}),
+            json!({"sluice_demo": {"hang": true}}),
+            json!({"sluice_demo": {"header_gate": "never"}}),
+        ] {
+            let before = provider.ledger().chats().len();
+            let connection = open(&provider, &wishes).await;
+            provider.ledger().wait_for_chats(before + 1, SOON).await;
+            let left = Instant::now();
+            connection.reset();
+            let is_aborted = |chats: &[gateway_tests::provider::Entry]| {
+                chats[before].outcome == Outcome::Aborted
+            };
+            let chats = provider
+                .ledger()
+                .wait_until("an aborted request", SOON, is_aborted)
+                .await;
+            assert!(
+                chats[before].ended.is_some_and(|ended| ended >= left),
+                "{wishes}"
+            );
+        }
+    });
+}
+
+#[test]
+fn dropped_connection_sends_nothing() {
+    run(async {
+        let provider = Provider::start();
+        let mut connection = open(
+            &provider,
+            &json!({"sluice_demo": {"drop_connection": true}}),
+        )
+        .await;
+        let reply = within(SOON, "the end", connection.reply(false)).await;
+        assert!(!matches!(reply, Ok(Some(_))), "no answer: {reply:?}");
+    });
+}
+
+#[test]
+fn own_limit_answers_429_with_retry_after() {
+    run(async {
+        let options = Options {
+            rpm: Some(2),
+            ..Options::default()
+        };
+        let provider = Provider::start_with(options).expect("a free port");
+        for _ in 0..2 {
+            assert_eq!(ask(&provider, json!({})).await.head.status, 200);
+        }
+        let reply = ask(&provider, json!({})).await;
+        assert_eq!(reply.head.status, 429);
+        let wait: u64 = reply
+            .head
+            .header("retry-after")
+            .and_then(|value| value.parse().ok())
+            .expect("a number");
+        assert!((1..=60).contains(&wait), "{wait}");
+    });
+}
+
+#[test]
+fn ledger_keeps_exact_bytes_and_headers() {
+    run(async {
+        let provider = Provider::start();
+        let body = b"{ \"model\" :\"m\",\"x\":1.0e+400, \"y\":\"\\u00e9\" }";
+        let mut connection = Connection::open(provider.address())
+            .await
+            .expect("it listens");
+        let bytes = raw::post(
+            "/chat/completions?a=b",
+            provider.address(),
+            &[("x-odd", "Value")],
+            body,
+        );
+        connection.send(&bytes).await.expect("it reads");
+        within(SOON, "a reply", connection.reply(false))
+            .await
+            .expect("open")
+            .expect("an answer");
+        let entry = provider.ledger().entries().remove(0);
+        assert_eq!(entry.body.as_ref(), body);
+        assert_eq!(entry.path, "/chat/completions?a=b");
+        assert_eq!(entry.header("x-odd"), Some("Value"));
+        provider.ledger().reset();
+        assert!(provider.ledger().entries().is_empty());
+    });
+}
+
+#[test]
+fn control_endpoints_show_the_ledger_and_open_gates() {
+    run(async {
+        let provider = Provider::start();
+        let waiting = open(
+            &provider,
+            &json!({"sluice_demo": {"header_gate": "headers"}}),
+        )
+        .await;
+        provider.ledger().wait_for_chats(1, SOON).await;
+        let mut control = Connection::open(provider.address())
+            .await
+            .expect("it listens");
+        let post = raw::post("/__demo/gates/headers?open=1", provider.address(), &[], b"");
+        control.send(&post).await.expect("it reads");
+        control
+            .reply(false)
+            .await
+            .expect("open")
+            .expect("an answer");
+        let mut waiting = waiting;
+        let reply = within(SOON, "the opened answer", waiting.reply(false))
+            .await
+            .expect("open")
+            .expect("an answer");
+        assert_eq!(reply.head.status, 200);
+        let get = format!(
+            "GET /__demo/ledger HTTP/1.1\r\nhost: {}\r\n\r\n",
+            provider.address()
+        );
+        control.send(get.as_bytes()).await.expect("it reads");
+        let ledger = json_of(
+            &control
+                .reply(false)
+                .await
+                .expect("open")
+                .expect("an answer"),
+        );
+        assert_eq!(
+            ledger["entries"].as_array().map(Vec::len),
+            Some(1),
+            "control requests are not in it"
+        );
+        assert_eq!(ledger["most_requests_in_window"], 1);
+    });
+}
+
+#[test]
+fn largest_window_counts_half_open_windows() {
+    let start = Instant::now();
+    let at = |seconds: u64, weight: u64| (start + Duration::from_secs(seconds), weight);
+    let minute = Duration::from_mins(1);
+    assert_eq!(largest_window([], minute), 0);
+    assert_eq!(
+        largest_window([at(0, 1), at(59, 1), at(60, 1)], minute),
+        2,
+        "60 s later is a new window"
+    );
+    assert_eq!(
+        largest_window([at(60, 5), at(0, 7), at(30, 1)], minute),
+        8,
+        "order does not matter"
+    );
+}

@@ -1,0 +1,334 @@
+//! 账本：每个到达的请求，何时来，何时、怎样结束。
+//!
+//! Owns the record of what reached the provider, which is where limits are
+//! judged: the gateway's own counters prove nothing. Entries are kept in order of
+//! arrival; waiting for a state of the ledger wakes on its changes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// How a request ended, seen from the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not ended yet.
+    Open,
+    /// The whole answer was handed to the connection.
+    Completed,
+    /// The client closed the connection first.
+    Aborted,
+    /// The provider closed the connection in the middle, as it was asked to.
+    Cut,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Completed => "completed",
+            Self::Aborted => "aborted",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    number: u64,
+    /// When its headers were complete.
+    pub arrived: Instant,
+    /// Method.
+    pub method: String,
+    /// Path with query.
+    pub path: String,
+    /// Headers in their order; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The exact body (at most 32 MiB; a longer one is refused).
+    pub body: Bytes,
+    /// Status that it was answered with, 0 before that.
+    pub status: u16,
+    /// Prompt and completion tokens of the answer as the provider counts them.
+    pub tokens: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub ended: Option<Instant>,
+}
+
+impl Entry {
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON, null if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// Whether it asked for a completion (and so counts against limits).
+    pub fn is_chat(&self) -> bool {
+        self.path.ends_with("/chat/completions")
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    entries: Mutex<Vec<Entry>>,
+    numbers: AtomicU64,
+    started: Instant,
+    changes: watch::Sender<u64>,
+}
+
+/// Record of everything that reached a provider.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        let (changes, _) = watch::channel(0);
+        Self {
+            shared: Arc::new(Shared {
+                entries: Mutex::default(),
+                numbers: AtomicU64::new(0),
+                started: Instant::now(),
+                changes,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.shared
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.shared
+            .changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// All entries in order of arrival.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().clone()
+    }
+
+    /// The chat requests in order of arrival.
+    pub fn chats(&self) -> Vec<Entry> {
+        self.lock()
+            .iter()
+            .filter(|entry| entry.is_chat())
+            .cloned()
+            .collect()
+    }
+
+    /// Forgets everything that has ended; what is still open stays.
+    pub fn reset(&self) {
+        self.lock().retain(|entry| entry.outcome == Outcome::Open);
+        self.changed();
+    }
+
+    /// Waits until `is_so` of the chat entries; fails after `bound`.
+    pub async fn wait_until(
+        &self,
+        what: &str,
+        bound: Duration,
+        is_so: impl Fn(&[Entry]) -> bool,
+    ) -> Vec<Entry> {
+        let mut changes = self.shared.changes.subscribe();
+        let waited = tokio::time::timeout(bound, async {
+            loop {
+                let chats = self.chats();
+                if is_so(&chats) {
+                    return chats;
+                }
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        });
+        match waited.await.ok() {
+            Some(chats) => chats,
+            None => panic!(
+                "not within {bound:?} at the provider: {what}; chats: {:#?}",
+                self.brief()
+            ),
+        }
+    }
+
+    /// Waits until `count` chats have arrived in total.
+    pub async fn wait_for_chats(&self, count: usize, bound: Duration) -> Vec<Entry> {
+        self.wait_until(&format!("{count} chat requests"), bound, |chats| {
+            chats.len() >= count
+        })
+        .await
+    }
+
+    /// Most chat requests in any window of this length.
+    pub fn most_requests_in(&self, window: Duration) -> u64 {
+        largest_window(self.chats().iter().map(|entry| (entry.arrived, 1)), window)
+    }
+
+    /// Most tokens in any window of this length, each request's at its arrival.
+    pub fn most_tokens_in(&self, window: Duration) -> u64 {
+        largest_window(
+            self.chats()
+                .iter()
+                .map(|entry| (entry.arrived, entry.tokens)),
+            window,
+        )
+    }
+
+    /// The ledger as JSON for `GET /__demo/ledger`; instants in ms since the start.
+    pub fn to_json(&self, window: Duration) -> Value {
+        let since_start = |at: Instant| {
+            at.saturating_duration_since(self.shared.started)
+                .as_millis() as u64
+        };
+        let entries: Vec<Value> = self
+            .lock()
+            .iter()
+            .map(|entry| {
+                json!({
+                    "arrived_ms": since_start(entry.arrived),
+                    "method": entry.method,
+                    "path": entry.path,
+                    "headers": entry.headers,
+                    "body": String::from_utf8_lossy(&entry.body),
+                    "status": entry.status,
+                    "tokens": entry.tokens,
+                    "outcome": entry.outcome.as_str(),
+                    "ended_ms": entry.ended.map(since_start),
+                })
+            })
+            .collect();
+        json!({
+            "entries": entries,
+            "most_requests_in_window": self.most_requests_in(window),
+            "most_tokens_in_window": self.most_tokens_in(window),
+        })
+    }
+
+    fn brief(&self) -> Vec<String> {
+        let at = |instant: Instant| instant.saturating_duration_since(self.shared.started);
+        self.lock()
+            .iter()
+            .map(|entry| {
+                let ended = entry.ended.map(at);
+                format!(
+                    "{} at {:?}: {} {:?} {ended:?}",
+                    entry.path,
+                    at(entry.arrived),
+                    entry.status,
+                    entry.outcome
+                )
+            })
+            .collect()
+    }
+
+    pub(super) fn record(
+        &self,
+        method: String,
+        path: String,
+        headers: Vec<(String, String)>,
+    ) -> Recording {
+        let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
+        let mut entries = self.lock();
+        entries.push(Entry {
+            number,
+            arrived: Instant::now(),
+            method,
+            path,
+            headers,
+            body: Bytes::new(),
+            status: 0,
+            tokens: 0,
+            outcome: Outcome::Open,
+            ended: None,
+        });
+        drop(entries);
+        self.changed();
+        Recording {
+            ledger: self.clone(),
+            number,
+            ended: false,
+        }
+    }
+
+    fn update(&self, number: u64, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.lock().iter_mut().find(|entry| entry.number == number) {
+            change(entry);
+        }
+        self.changed();
+    }
+}
+
+/// The open entry of one request; dropped before its end means the client left.
+#[derive(Debug)]
+pub(super) struct Recording {
+    ledger: Ledger,
+    number: u64,
+    ended: bool,
+}
+
+impl Recording {
+    pub(super) fn body(&self, body: Bytes) {
+        self.ledger.update(self.number, |entry| entry.body = body);
+    }
+
+    pub(super) fn answered(&self, status: u16, tokens: u64) {
+        self.ledger.update(self.number, |entry| {
+            entry.status = status;
+            entry.tokens = tokens;
+        });
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.ledger.update(self.number, |entry| {
+            entry.outcome = outcome;
+            entry.ended = Some(Instant::now());
+        });
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.end(Outcome::Aborted);
+    }
+}
+
+/// Largest sum of weights in any half-open window `[t, t + window)`.
+///
+/// The arrivals need not be in order.
+pub fn largest_window(arrivals: impl IntoIterator<Item = (Instant, u64)>, window: Duration) -> u64 {
+    let mut arrivals: Vec<(Instant, u64)> = arrivals.into_iter().collect();
+    arrivals.sort_by_key(|(at, _)| *at);
+    let mut largest = 0;
+    let mut sum = 0;
+    let mut first = 0;
+    for &(at, weight) in &arrivals {
+        sum += weight;
+        while arrivals[first].0 + window <= at {
+            sum -= arrivals[first].1;
+            first += 1;
+        }
+        largest = largest.max(sum);
+    }
+    largest
+}

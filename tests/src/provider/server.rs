@@ -1,0 +1,446 @@
+//! 监听、路由、逐步演出每个应答。
+//!
+//! Owns the listener and its connections; all end when the [`Provider`] is
+//! dropped. A request goes: recorded, body read, own limit, behaviour, answer.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::answer::{self, CHOICES_MAX, ChatRequest, Completion};
+use super::behaviour::Behaviour;
+use super::gate::{Gate, Gates};
+use super::ledger::{Ledger, Recording};
+use super::play::play;
+use super::reply::Reply;
+
+/// Window of the provider's own limit and of its ledger's figures.
+pub const WINDOW: Duration = Duration::from_mins(1);
+
+/// A test's largest body is a little above the gateway's bound of 10 MiB.
+const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Room for a thousand clients that connect in the same instant.
+const BACKLOG: u32 = 2048;
+
+/// How a provider starts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port on 127.0.0.1, 0 for a free one.
+    pub port: u16,
+    /// Models that it lists (it answers for any model).
+    pub models: Vec<String>,
+    /// Its own limit: requests in any [`WINDOW`].
+    pub rpm: Option<u64>,
+    /// Defaults of every answer.
+    pub behaviour: Behaviour,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            models: vec!["demo-small".to_owned(), "demo-large".to_owned()],
+            rpm: None,
+            behaviour: Behaviour::default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    models: Vec<String>,
+    rpm: Option<u64>,
+    behaviour: Mutex<Behaviour>,
+    admitted: Mutex<VecDeque<Instant>>,
+    numbers: AtomicU64,
+    gates: Gates,
+    ledger: Ledger,
+}
+
+/// A running provider; it stops when dropped.
+#[derive(Debug)]
+pub struct Provider {
+    address: SocketAddr,
+    state: Arc<State>,
+    /// Dropping it tells the listener and every connection to end.
+    _stop: watch::Sender<()>,
+}
+
+impl Provider {
+    /// Starts one on a free port with the defaults; within a tokio runtime.
+    pub fn start() -> Self {
+        Self::start_with(Options::default()).expect("a loopback port is free")
+    }
+
+    /// Starts one within a tokio runtime; fails if the port is taken.
+    pub fn start_with(options: Options) -> io::Result<Self> {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)))?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State {
+            models: options.models,
+            rpm: options.rpm,
+            behaviour: Mutex::new(options.behaviour),
+            admitted: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            gates: Gates::default(),
+            ledger: Ledger::new(),
+        });
+        let (stop, stopped) = watch::channel(());
+        tokio::spawn(listen(listener, Arc::clone(&state), stopped));
+        Ok(Self {
+            address,
+            state,
+            _stop: stop,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`, no path.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What reached it.
+    pub fn ledger(&self) -> &Ledger {
+        &self.state.ledger
+    }
+
+    /// The gate that requests name in `header_gate` or `chunk_gate`.
+    pub fn gate(&self, name: &str) -> Gate {
+        self.state.gates.named(name)
+    }
+
+    /// Replaces the defaults for requests from now on.
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        *self
+            .state
+            .behaviour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = behaviour;
+    }
+}
+
+async fn listen(listener: TcpListener, state: Arc<State>, mut stopped: watch::Receiver<()>) {
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                tokio::spawn(connection(stream, Arc::clone(&state), stopped.clone()));
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, state: Arc<State>, mut stopped: watch::Receiver<()>) {
+    // Small chunks must leave at once; a test measures the gateway, not Nagle.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| serve(Arc::clone(&state), request));
+    // No header timeout: it would close idle kept-alive connections under a client's hands.
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        _ = stopped.changed() => {}
+        // An error here is a client that left or a cut: both stand in the ledger.
+        _ = served => {}
+    }
+}
+
+type Answer = Result<Response<Reply>, io::Error>;
+
+async fn serve(state: Arc<State>, request: Request<Incoming>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path().to_owned();
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
+        .collect();
+    let ledger = if target.starts_with("/__demo/") {
+        Ledger::new()
+    } else {
+        state.ledger.clone()
+    };
+    let full_path = parts
+        .uri
+        .path_and_query()
+        .map_or_else(|| target.clone(), ToString::to_string);
+    let recording = ledger.record(parts.method.to_string(), full_path, headers);
+    let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    recording.body(body.clone());
+    let path = target.strip_prefix("/v1").unwrap_or(&target);
+    match (&parts.method, path) {
+        (&Method::POST, "/chat/completions") => {
+            let authorization = parts
+                .headers
+                .get("authorization")
+                .and_then(|value| value.to_str().ok());
+            chat(&state, &body, authorization, recording).await
+        }
+        (&Method::GET, "/models") => Ok(whole(
+            200,
+            &answer::models(&state.models).to_string(),
+            recording,
+            0,
+        )),
+        (method, path) if path.starts_with("/__demo/") => {
+            let (status, body) = control(
+                &state,
+                method,
+                path,
+                parts.uri.query().unwrap_or_default(),
+                &body,
+            );
+            Ok(whole(status, &body, recording, 0))
+        }
+        _ => Ok(whole(
+            404,
+            &answer::error("no such endpoint here", "invalid_request_error"),
+            recording,
+            0,
+        )),
+    }
+}
+
+fn control(state: &State, method: &Method, path: &str, query: &str, body: &[u8]) -> (u16, String) {
+    match (method, path.trim_start_matches("/__demo/")) {
+        (&Method::GET, "ledger") => (200, state.ledger.to_json(WINDOW).to_string()),
+        (&Method::DELETE, "ledger") => {
+            state.ledger.reset();
+            (200, "{}".to_owned())
+        }
+        (&Method::PUT, "behaviour") => match serde_json::from_slice(body) {
+            Ok(behaviour) => {
+                *state
+                    .behaviour
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = behaviour;
+                (200, "{}".to_owned())
+            }
+            Err(error) => (
+                400,
+                answer::error(&error.to_string(), "invalid_request_error"),
+            ),
+        },
+        (&Method::POST, rest) if rest.starts_with("gates/") => {
+            let gate = state.gates.named(rest.trim_start_matches("gates/"));
+            match query.trim_start_matches("open=") {
+                "all" => gate.open_for_good(),
+                count => gate.open(count.parse().unwrap_or(1)),
+            }
+            (200, "{}".to_owned())
+        }
+        _ => (
+            404,
+            answer::error("no such control", "invalid_request_error"),
+        ),
+    }
+}
+
+async fn chat(
+    state: &Arc<State>,
+    body: &Bytes,
+    authorization: Option<&str>,
+    recording: Recording,
+) -> Answer {
+    if let Some(wait) = over_own_limit(state) {
+        let message = answer::error("Rate limit reached for requests", "rate_limit_error");
+        let mut response = whole(429, &message, recording, 0);
+        response.headers_mut().insert(
+            RETRY_AFTER,
+            HeaderValue::from(wait.as_millis().div_ceil(1000) as u64),
+        );
+        return Ok(response);
+    }
+    let request = match serde_json::from_slice::<ChatRequest>(body) {
+        Ok(request) if (1..=CHOICES_MAX).contains(&request.choices()) => request,
+        Ok(_) => return Ok(refused("n is out of bounds", recording)),
+        Err(error) => return Ok(refused(&error.to_string(), recording)),
+    };
+    let defaults = state
+        .behaviour
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let behaviour = defaults.overridden_by(request.sluice_demo.clone().unwrap_or_default());
+    before_headers(state, &behaviour).await?;
+    let number = state.numbers.fetch_add(1, Ordering::Relaxed);
+    let completion = Completion::new(&request, &behaviour, authorization, number);
+    let status = behaviour.status.unwrap_or(200);
+    let mut response = if status != 200 || behaviour.body.is_some() {
+        let body = behaviour
+            .body
+            .clone()
+            .unwrap_or_else(|| refusal(status, &behaviour, authorization));
+        whole(status, &body, recording, 0)
+    } else if request.stream == Some(true) {
+        stream(
+            state,
+            behaviour.clone(),
+            &completion,
+            request.includes_usage(),
+            recording,
+        )
+    } else {
+        whole(
+            200,
+            &completion.plain().to_string(),
+            recording,
+            completion.tokens,
+        )
+    };
+    more_headers(&mut response, &behaviour);
+    Ok(response)
+}
+
+/// Counts the request against the provider's own limit, or says how long it is full.
+fn over_own_limit(state: &State) -> Option<Duration> {
+    let rpm = state.rpm?;
+    let now = Instant::now();
+    let mut admitted = state
+        .admitted
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    while admitted.front().is_some_and(|first| *first + WINDOW <= now) {
+        admitted.pop_front();
+    }
+    if (admitted.len() as u64) < rpm {
+        admitted.push_back(now);
+        return None;
+    }
+    Some(admitted.front().map_or(WINDOW, |first| {
+        (*first + WINDOW).saturating_duration_since(now)
+    }))
+}
+
+async fn before_headers(state: &State, behaviour: &Behaviour) -> io::Result<()> {
+    if behaviour.drop_connection == Some(true) {
+        return Err(io::Error::other("dropped as asked"));
+    }
+    if behaviour.hang == Some(true) {
+        std::future::pending::<Infallible>().await;
+    }
+    if let Some(gate) = &behaviour.header_gate {
+        state.gates.named(gate).pass().await;
+    }
+    if let Some(delay) = behaviour.header_delay_ms {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
+    Ok(())
+}
+
+fn refusal(status: u16, behaviour: &Behaviour, authorization: Option<&str>) -> String {
+    let mut message = format!("the demo provider answers {status} as asked");
+    if let (Some(true), Some(authorization)) = (behaviour.quote_authorization, authorization) {
+        message = format!("{message}; you sent {authorization}");
+    }
+    answer::error(&message, "demo_error")
+}
+
+fn refused(message: &str, recording: Recording) -> Response<Reply> {
+    whole(
+        400,
+        &answer::error(message, "invalid_request_error"),
+        recording,
+        0,
+    )
+}
+
+fn more_headers(response: &mut Response<Reply>, behaviour: &Behaviour) {
+    let headers = response.headers_mut();
+    if let Some(value) = behaviour
+        .content_type
+        .as_deref()
+        .and_then(|value| value.parse().ok())
+    {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    if let Some(value) = behaviour
+        .retry_after
+        .as_deref()
+        .and_then(|value| value.parse().ok())
+    {
+        headers.insert(RETRY_AFTER, value);
+    }
+    for (name, value) in behaviour.headers.iter().flatten() {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+            headers.append(name, value);
+        }
+    }
+}
+
+fn response(status: u16, content_type: &'static str, reply: Reply) -> Response<Reply> {
+    let mut response = Response::new(reply);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn whole(status: u16, body: &str, recording: Recording, tokens: u64) -> Response<Reply> {
+    recording.answered(status, tokens);
+    let reply = Reply::whole(recording, Bytes::copy_from_slice(body.as_bytes()));
+    let mut response = response(status, "application/json", reply);
+    response
+        .headers_mut()
+        .insert("content-length", HeaderValue::from(body.len()));
+    response
+}
+
+fn stream(
+    state: &State,
+    behaviour: Behaviour,
+    completion: &Completion,
+    include_usage: bool,
+    recording: Recording,
+) -> Response<Reply> {
+    recording.answered(200, completion.tokens);
+    let (writer, reply) = Reply::new(recording);
+    let (words, end) = completion.events(include_usage);
+    let gate = behaviour
+        .chunk_gate
+        .as_deref()
+        .map(|name| state.gates.named(name));
+    tokio::spawn(async move {
+        // Aborts at any step when the client leaves; the reply then records it.
+        tokio::select! {
+            () = writer.closed() => {}
+            () = play(gate, &behaviour, words, end, &writer) => {}
+        }
+    });
+    response(200, "text/event-stream; charset=utf-8", reply)
+}
