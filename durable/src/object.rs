@@ -80,6 +80,7 @@ impl Limiter {
         let request = Acquire::decode(message)?;
         let ticket = request.ticket.clone();
         let shell = &self.shell;
+        shell.waiters.borrow_mut().supersede(&ticket);
         let outcome = shell.step(|admission, now| match admission.acquire(request, now) {
             Acquired::Granted(grant) => Either::Left(AcquireAnswer::Granted(grant)),
             Acquired::Refused(refusal) => Either::Left(AcquireAnswer::Refused(refusal)),
@@ -163,10 +164,7 @@ impl Shell {
     }
 
     fn cancel(self: &Rc<Self>, ticket: &TicketId) {
-        let left = self.step(|admission, now| admission.cancel(ticket, now));
-        if left {
-            self.waiters.borrow_mut().drop_ticket(ticket);
-        }
+        self.step(|admission, now| admission.cancel(ticket, now));
     }
 }
 

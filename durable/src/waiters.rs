@@ -16,8 +16,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Parks a call. A second call with the same ticket takes the place of the first, whose
-    /// channel closes: only one call may ever be answered for a ticket.
+    /// Parks a call until its ticket is answered.
     pub(crate) fn park(&mut self, ticket: TicketId) -> oneshot::Receiver<AcquireAnswer> {
         let (sender, receiver) = oneshot::channel();
         self.by_ticket.insert(ticket, sender);
@@ -37,8 +36,8 @@ impl Waiters {
         }
     }
 
-    /// Closes the channel of a ticket that was cancelled.
-    pub(crate) fn drop_ticket(&mut self, ticket: &TicketId) {
+    /// Closes the channel of an earlier call with this ticket: a later one takes its place.
+    pub(crate) fn supersede(&mut self, ticket: &TicketId) {
         self.by_ticket.remove(ticket);
     }
 }

@@ -68,21 +68,11 @@ pub(crate) async fn handle(
     }
 }
 
-/// Deny by default: without a role there is no answer but this one.
+/// Deny by default: without a role there is no answer but an error.
 fn authorize(access: Access, req: &Request, isolate: &Isolate) -> Result<Role, GatewayError> {
-    if isolate.settings.admin_token.is_none() {
-        return Err(GatewayError::new(
-            ErrorCode::NotConfigured,
-            "The admin API is closed: the secret ADMIN_TOKEN is not set or too short.",
-        ));
-    }
     let authorization = req.headers().get("authorization").ok().flatten();
-    let role = auth::admin_role(authorization.as_deref(), &isolate.settings).ok_or_else(|| {
-        GatewayError::new(
-            ErrorCode::Unauthorized,
-            "Send the admin or viewer token as `Authorization: Bearer <token>`.",
-        )
-    })?;
+    let role = auth::admin_role(authorization.as_deref(), &isolate.settings);
+    let role = role.ok_or_else(|| auth::no_role(&isolate.settings))?;
     match (access, role) {
         (Access::Admin, Role::Viewer) => Err(GatewayError::new(
             ErrorCode::Forbidden,

@@ -10,7 +10,7 @@ use admission::Instant;
 use admission::protocol::AdmissionFacts;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::routes::{self, Route};
-use gateway::upstream::rate_limit_headers;
+use gateway::upstream::{header_text, rate_limit_headers};
 use worker::{Context, Env, Headers, Request, Response, Result};
 
 use crate::clock::now;
@@ -47,7 +47,7 @@ impl Trail {
             headers.set("x-config-version", &version.to_string())?;
         }
         if let Some(server) = &self.server {
-            headers.set("x-gateway-server", server)?;
+            headers.set("x-gateway-server", &header_text(server))?;
         }
         let mut elsewhere = self.upstream;
         if let Some(facts) = &self.admission {

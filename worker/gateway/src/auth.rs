@@ -154,6 +154,21 @@ pub fn admin_role(authorization: Option<&str>, settings: &Settings) -> Option<Ro
     }
 }
 
+/// The answer to an admin request without a role.
+#[must_use]
+pub fn no_role(settings: &Settings) -> GatewayError {
+    if settings.admin_token.is_none() {
+        return GatewayError::new(
+            ErrorCode::NotConfigured,
+            "The admin API is closed: the secret ADMIN_TOKEN is not set or too short.",
+        );
+    }
+    GatewayError::new(
+        ErrorCode::Unauthorized,
+        "Send the admin or viewer token as `Authorization: Bearer <token>`.",
+    )
+}
+
 fn works(record: &KeyRecord, now: Instant) -> bool {
     record.enabled && record.expires_at.is_none_or(|expires_at| now < expires_at)
 }
@@ -392,5 +407,16 @@ mod tests {
             "no token configured, nothing opens"
         );
         assert!(Role::Admin > Role::Viewer);
+    }
+
+    #[test]
+    fn a_missing_admin_token_is_told_apart_from_a_wrong_one() {
+        let closed = no_role(&settings(&[]));
+        assert_eq!(
+            (closed.code, closed.status()),
+            (ErrorCode::NotConfigured, 503)
+        );
+        let open = no_role(&settings(&[("ADMIN_TOKEN", "admin-admin-admin")]));
+        assert_eq!((open.code, open.status()), (ErrorCode::Unauthorized, 401));
     }
 }

@@ -18,8 +18,17 @@ use crate::{
 /// Characters of a model's name that an answer repeats; the rest is the caller's own.
 const MODEL_SHOWN_CHARS_MAX: usize = 100;
 
-/// The servers that may take `model` for this caller, in configured order.
+/// The servers that may take `model` for this caller, in configured order. A server whose key must be
+/// entered again takes nothing: without its key it could only refuse.
 pub fn candidates<'a>(
+    snapshot: &'a Snapshot,
+    caller: &Caller,
+    model: &'a str,
+) -> impl Iterator<Item = &'a Server> + use<'a> {
+    matching(snapshot, caller, model).filter(|server| server.api_key.is_some())
+}
+
+fn matching<'a>(
     snapshot: &'a Snapshot,
     caller: &Caller,
     model: &'a str,
@@ -37,9 +46,23 @@ pub fn first<'a>(
     caller: &Caller,
     model: &'a str,
 ) -> Result<&'a Server, GatewayError> {
-    candidates(snapshot, caller, model)
-        .next()
-        .ok_or_else(|| model_not_found(model))
+    candidates(snapshot, caller, model).next().ok_or_else(|| {
+        match matching(snapshot, caller, model).next() {
+            Some(server) => key_unusable(server),
+            None => model_not_found(model),
+        }
+    })
+}
+
+/// The answer when the only servers of a model have lost their keys.
+fn key_unusable(server: &Server) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::NotConfigured,
+        format!(
+            "The provider key of `{}` can not be read; an administrator must enter it again.",
+            server.name
+        ),
+    )
 }
 
 /// The answer when there is no candidate.
@@ -165,6 +188,20 @@ mod tests {
         let snapshot = snapshot(vec![off]);
         assert!(ids(&snapshot, &caller(&[]), "m").is_empty());
         assert!(visible_models(&snapshot, &caller(&[])).is_empty());
+    }
+
+    #[test]
+    fn a_server_without_a_usable_key_is_passed_over_and_named_when_it_is_the_only_one() {
+        let mut keyless = server("a", 1, &["m"]);
+        keyless.api_key = None;
+        let alone = snapshot(vec![keyless.clone()]);
+        let error = first(&alone, &caller(&[]), "m").unwrap_err();
+        assert_eq!(
+            (error.code, error.status()),
+            (ErrorCode::NotConfigured, 503)
+        );
+        let both = snapshot(vec![keyless, server("b", 2, &["m"])]);
+        assert_eq!(first(&both, &caller(&[]), "m").unwrap().id, "b");
     }
 
     #[test]

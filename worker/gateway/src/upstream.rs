@@ -8,6 +8,8 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use admission::protocol::{AdmissionFacts, Budget, Permit, Refusal, RefusalReason};
 
 use crate::{
@@ -170,6 +172,14 @@ fn stays(name: &str, names: &[&str], prefixes: &[&str]) -> bool {
     HOP_BY_HOP.contains(&name)
         || names.contains(&name)
         || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// A text of any script as a header value: what is not printable ASCII is percent-encoded UTF-8, and
+/// so is `%` itself, so that the text can be had back.
+#[must_use]
+pub fn header_text(text: &str) -> String {
+    const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 /// OpenAI's `x-ratelimit-*` headers. An unlimited budget has none.

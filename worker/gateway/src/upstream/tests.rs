@@ -252,3 +252,13 @@ fn failures_of_the_upstream_have_their_codes_and_hide_details() {
     );
     assert_eq!(truncated("s").code, ErrorCode::UpstreamStreamTruncated);
 }
+
+#[test]
+fn a_name_of_any_script_becomes_a_header_value_that_can_be_read_back() {
+    assert_eq!(header_text("primary (eu)"), "primary (eu)");
+    assert_eq!(
+        header_text("主服务器"),
+        "%E4%B8%BB%E6%9C%8D%E5%8A%A1%E5%99%A8"
+    );
+    assert_eq!(header_text("100% a\r\nb"), "100%25 a%0D%0Ab");
+}
