@@ -11,6 +11,7 @@
 //! starts a gateway of its own.
 
 mod admin;
+mod answers;
 mod clients;
 mod configuration;
 mod dev;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         streaming::trials(),
         queue::trials(),
         fidelity::trials(),
+        answers::trials(),
         refusals::trials(),
         admin::trials(),
         configuration::trials(),

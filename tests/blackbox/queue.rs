@@ -16,6 +16,8 @@ use crate::stage::Stage;
 pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
         waiter_past_its_timeout_gets_queue_timeout,
+        refused_waiters_are_told_when_to_come_back,
+        three_hundred_clients_at_once_are_all_served,
         oldest_of_an_overfull_queue_is_evicted,
         newest_is_refused_where_the_server_says_so,
         order_of_arrival_is_order_of_dispatch,
@@ -299,21 +301,14 @@ async fn client_may_shorten_its_wait() {
 
 async fn settled_tokens_replace_the_estimate() {
     let stage = Stage::with("queue-tokens", |server| server.tpm(100_000)).await;
-    stage
-        .chat()
-        .field("max_tokens", json!(4000))
-        .demo(json!({"chunks": 3}))
-        .send()
-        .await
-        .expect(200);
-    // 6 tokens of prompt, 3 of answer; the reservation was above 4,000.
+    let chat = || stage.chat().field("max_tokens", json!(4000));
+    // 6 tokens of prompt each; the reservations were larger than what was used.
+    chat().demo(json!({"chunks": 3})).send().await.expect(200);
     stage
         .live_until("the actual tokens", |live| live["tpm_used"] == 9)
         .await;
-    stage
-        .chat()
+    chat()
         .stream()
-        .field("max_tokens", json!(4000))
         .demo(json!({"chunks": 4}))
         .send()
         .await
@@ -321,16 +316,66 @@ async fn settled_tokens_replace_the_estimate() {
     stage
         .live_until("the streamed tokens as well", |live| live["tpm_used"] == 19)
         .await;
-    stage
-        .chat()
-        .field("max_tokens", json!(4000))
-        .demo(json!({"no_usage": true}))
+    let unknown = chat().demo(json!({"no_usage": true, "chunks": 1}));
+    let before_settle = unknown
         .send()
         .await
-        .expect(200);
-    stage
-        .live_until("the reservation of an unknown usage", |live| {
-            live["tpm_used"].as_u64() >= Some(4019)
-        })
+        .expect(200)
+        .number("x-ratelimit-remaining-tokens");
+    let settled = stage
+        .live_until("settled", |live| live["in_flight"] == 0)
         .await;
+    assert_eq!(
+        settled["tpm_used"].as_u64(),
+        Some(100_000 - before_settle),
+        "an unknown usage keeps its reservation"
+    );
+    assert!(settled["tpm_used"].as_u64() > Some(19));
+}
+
+async fn refused_waiters_are_told_when_to_come_back() {
+    let stage = Stage::with("queue-hint", |server| {
+        server
+            .rpm(1)
+            .field("queue_max", json!(1))
+            .field("queue_timeout_ms", json!(5000))
+    })
+    .await;
+    stage.chat().send().await.expect(200);
+    let evicted = stage.chat().spawn();
+    stage.queue_length(1).await;
+    let timed_out = stage.chat().spawn();
+    let evicted = evicted
+        .await
+        .expect("no panic")
+        .expect_error(503, "queue_evicted");
+    let timed_out = timed_out
+        .await
+        .expect("no panic")
+        .expect_error(504, "queue_timeout");
+    let impatient = stage.chat().header("x-queue-timeout", "0").send().await;
+    let impatient = impatient.expect_error(429, "deadline_unreachable");
+    // The evicted one has the other waiter before it, so its turn comes a window later.
+    for (answer, latest) in [(evicted, 121), (timed_out, 61), (impatient, 61)] {
+        let estimate = answer.number("retry-after");
+        assert!((30..=latest).contains(&estimate), "{estimate} of {latest}");
+    }
+}
+
+async fn three_hundred_clients_at_once_are_all_served() {
+    let stage = Stage::with("queue-crowd", |server| {
+        server
+            .field("max_concurrency", json!(50))
+            .field("queue_max", json!(1000))
+    })
+    .await;
+    let chats: Vec<JoinHandle<Answer>> = (0..300)
+        .map(|_| stage.chat().bound(SOON * 3).spawn())
+        .collect();
+    for chat in chats {
+        chat.await.expect("no panic").expect(200);
+    }
+    assert_eq!(stage.provider.ledger().chats().len(), 300);
+    let idle = |live: &serde_json::Value| live["in_flight"] == 0 && live["queue_length"] == 0;
+    stage.live_until("nothing left", idle).await;
 }

@@ -21,26 +21,33 @@ const AT_ONCE: usize = 8;
 /// An answer of any kind must come within this.
 const ANSWERED: Duration = SOON;
 
-const METHODS: [&str; 7] = ["GET", "POST", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-
-const PATHS: [&str; 16] = [
-    "/v1/chat/completions",
-    "/v1/chat/completions",
-    "/v1/chat/completions",
-    "/v1/chat/completions?x=%00",
-    "/v1/models",
-    "/v1/%63hat/completions",
-    "/health",
-    "/api/servers",
-    "/api/servers",
-    "/api/servers/srv_0",
-    "/api/servers/order",
-    "/api/servers/../keys",
-    "/api/keys",
-    "/api/keys?limit=99999&cursor=AAAA",
-    "/api/live",
-    "/api/config/version",
+/// What most requests aim at; the chat often, since it has the most to get wrong.
+const TARGETS: [(&str, &str); 22] = [
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/chat/completions?x=%00"),
+    ("POST", "/v1/%63hat/completions"),
+    ("GET", "/v1/models"),
+    ("GET", "/health"),
+    ("POST", "/api/servers"),
+    ("POST", "/api/servers"),
+    ("POST", "/api/keys"),
+    ("POST", "/api/keys"),
+    ("PUT", "/api/servers/order"),
+    ("PUT", "/api/servers/srv_0"),
+    ("PATCH", "/api/keys/key_0"),
+    ("DELETE", "/api/servers/srv_0"),
+    ("GET", "/api/servers/../keys"),
+    ("GET", "/api/keys?limit=99999&cursor=AAAA"),
+    ("GET", "/api/live"),
+    ("GET", "/api/config/version"),
 ];
+
+const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 const BODIES: [&str; 10] = [
     r#"{"model":"m","messages":[{"role":"user","content":"Hi \u00e9"}],"stream":true,"stream_options":{"include_usage":false}}"#,
@@ -49,7 +56,7 @@ const BODIES: [&str; 10] = [
     r#"{"model":"m","stream":true,"stream_options":null,"x":[1.0E+999,{"model":"m"}]}"#,
     r#"{"mod\u0065l":"m","model":"m"}"#,
     r#"{"name":"fuzz","base_url":"https://example.invalid","models":["never"],"api_key":"k","rpm_limit":0}"#,
-    r#"{"name":"fuzz","app":"a","models":[],"expires_at":"2026-01-01T00:00:00Z"}"#,
+    r#"{"name":"fuzz","app":"a","models":[],"expires_at":"2999-01-01T00:00:00Z"}"#,
     r#"{"ids":["a","b"]}"#,
     r"{}",
     r"",
@@ -100,9 +107,12 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
 }
 
 fn request(random: &mut Random, address: SocketAddr, tokens: [&str; 2]) -> (Vec<u8>, bool) {
-    let method = *random.pick(&METHODS);
-    let mut path = (*random.pick(&PATHS)).to_owned();
-    if random.one_in(8) {
+    let (mut method, path) = *random.pick(&TARGETS);
+    if random.one_in(12) {
+        method = *random.pick(&METHODS);
+    }
+    let mut path = path.to_owned();
+    if random.one_in(15) {
         let cut = random.below(path.len()) + 1;
         path.truncate(cut);
     }

@@ -386,3 +386,15 @@ fn largest_window_counts_half_open_windows() {
         "order does not matter"
     );
 }
+
+#[test]
+fn plain_answer_can_be_cut_or_compressed() {
+    run(async {
+        let provider = Provider::start();
+        let reply = ask(&provider, json!({"sluice_demo": {"cut_after": 1}})).await;
+        assert!(!reply.complete && !reply.body.is_empty());
+        let reply = ask(&provider, json!({"sluice_demo": {"gzip": true}})).await;
+        assert_eq!(reply.head.header("content-encoding"), Some("gzip"));
+        assert!(reply.complete && reply.body.starts_with(&[0x1f, 0x8b]));
+    });
+}

@@ -17,6 +17,7 @@
 mod answer;
 mod behaviour;
 mod gate;
+mod gzip;
 mod ledger;
 mod play;
 mod reply;

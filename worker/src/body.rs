@@ -12,6 +12,10 @@ use worker::web_sys::ReadableStreamDefaultReader;
 
 use crate::stream::read_chunk;
 
+/// How much of a refused body is read and thrown away, so that its sender hears the refusal; beyond
+/// that the connection is closed. Three times the default of `BODY_BYTES_MAX`.
+const DISCARD_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// A request body: one copy in WebAssembly to parse, one handle to send on.
 pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
@@ -26,10 +30,15 @@ pub(crate) async fn read(
 ) -> Result<Body, GatewayError> {
     let announced = req.headers().get("content-length").ok().flatten();
     match announced.and_then(|length| length.parse().ok()) {
-        Some(length) => {
-            check(length)?;
-            read_announced(req).await
-        }
+        Some(length) => match check(length) {
+            Ok(()) => read_announced(req).await,
+            Err(too_large) => {
+                if let Some(stream) = req.inner().body() {
+                    discard(&stream.get_reader().unchecked_into()).await;
+                }
+                Err(too_large)
+            }
+        },
         None => read_chunked(req, check).await,
     }
 }
@@ -56,8 +65,7 @@ async fn read_chunked(
         while let Some(chunk) = read_chunk(&reader).await.map_err(|error| broken(&error))? {
             let length = u64::from(chunk.length()).saturating_add(bytes.len() as u64);
             if let Err(too_large) = check(length) {
-                // The rest is not read; the runtime closes the connection.
-                drop(reader.cancel());
+                discard(&reader).await;
                 return Err(too_large);
             }
             bytes.extend_from_slice(&chunk.to_vec());
@@ -65,6 +73,19 @@ async fn read_chunked(
     }
     let handle = Uint8Array::from(bytes.as_slice());
     Ok(Body { bytes, handle })
+}
+
+/// Reads on without keeping anything. The runtime closes a connection whose body was not read, and most
+/// clients then report a broken pipe instead of the answer that tells them why.
+async fn discard(reader: &ReadableStreamDefaultReader) {
+    let mut discarded: u64 = 0;
+    while discarded < DISCARD_BYTES_MAX {
+        match read_chunk(reader).await {
+            Ok(Some(chunk)) => discarded = discarded.saturating_add(chunk.length().into()),
+            Ok(None) | Err(_) => return,
+        }
+    }
+    drop(reader.cancel());
 }
 
 fn broken(error: &wasm_bindgen::JsValue) -> GatewayError {

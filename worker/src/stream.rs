@@ -21,6 +21,13 @@ use worker::web_sys::{
 
 use crate::client::ClientGone;
 
+/// How long an event stream may be silent before it gets a comment. Cloudflare's edge cuts a stream
+/// that is idle for minutes, other proxies after 60 s or 30 s.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// An SSE comment: every client ignores it.
+const COMMENT: &[u8] = b": keep-alive\n\n";
+
 #[wasm_bindgen]
 extern "C" {
     /// The runtime's own byte pipe: cheaper than a `TransformStream` with callbacks.
@@ -69,16 +76,16 @@ impl Relay {
         ))
     }
 
-    /// Pumps until the end. `stall_max` bounds the silence between two chunks. `error_event` is
+    /// Pumps until the end. `silence_max` bounds the silence between two chunks. `error_event` is
     /// appended to an event stream that ends early; any other body that ends early is broken off,
     /// so that the client cannot take it for whole.
     pub(crate) async fn run(
         mut self,
         gone: &ClientGone,
-        stall_max: Duration,
+        silence_max: Duration,
         error_event: Option<String>,
     ) -> Relayed {
-        let mut end = self.pump(gone, stall_max).await;
+        let mut end = self.pump(gone, silence_max).await;
         let finish = self.observer.finish();
         if end == ExchangeEnd::Complete && !finish.complete {
             end = ExchangeEnd::Truncated;
@@ -114,27 +121,55 @@ impl Relay {
             .is_some_and(|closed| closed.is_ok())
     }
 
-    async fn pump(&mut self, gone: &ClientGone, stall_max: Duration) -> ExchangeEnd {
-        let mut stalled = Stall::new(stall_max);
+    async fn pump(&mut self, gone: &ClientGone, silence_max: Duration) -> ExchangeEnd {
+        let mut silence = Silence::new(silence_max.min(HEARTBEAT));
         loop {
-            let Some(read) = gone.unless(stalled.watch(read_chunk(&self.reader))).await else {
-                return ExchangeEnd::ClientGone;
-            };
-            let chunk = match read {
-                Some(Ok(Some(chunk))) => chunk,
-                Some(Ok(None)) => return ExchangeEnd::Complete,
-                Some(Err(_)) | None => return ExchangeEnd::Truncated,
+            let chunk = match self.next_chunk(gone, &mut silence, silence_max).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return ExchangeEnd::Complete,
+                Err(end) => return end,
             };
             let out = match self.observer.push(&chunk.to_vec()) {
                 Output::Same => chunk,
                 Output::Replace(bytes) if bytes.is_empty() => continue,
                 Output::Replace(bytes) => Uint8Array::from(bytes.as_slice()),
             };
-            match gone.unless(write_chunk(&self.writer, &out)).await {
-                Some(Ok(())) => {}
-                Some(Err(_)) | None => return ExchangeEnd::ClientGone,
+            if !self.wrote(gone, &out).await {
+                return ExchangeEnd::ClientGone;
             }
         }
+    }
+
+    /// The upstream's next chunk. While it is silent, an event stream gets a comment now and then: it
+    /// keeps the connection open on the way, and a client that has left is noticed by it.
+    async fn next_chunk(
+        &self,
+        gone: &ClientGone,
+        silence: &mut Silence,
+        silence_max: Duration,
+    ) -> Result<Option<Uint8Array>, ExchangeEnd> {
+        let mut read = std::pin::pin!(read_chunk(&self.reader));
+        loop {
+            let heard = gone.unless(silence.watch(read.as_mut())).await;
+            match heard.ok_or(ExchangeEnd::ClientGone)? {
+                Heard::Sound(chunk) => return chunk.map_err(|_broken_off| ExchangeEnd::Truncated),
+                Heard::SilenceOf(span) if span >= silence_max => {
+                    return Err(ExchangeEnd::Truncated);
+                }
+                Heard::SilenceOf(_) => {
+                    let comment = Uint8Array::from(COMMENT);
+                    if self.observer.is_between_events() && !self.wrote(gone, &comment).await {
+                        return Err(ExchangeEnd::ClientGone);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends bytes to the client; false when it has gone away.
+    async fn wrote(&self, gone: &ClientGone, bytes: &Uint8Array) -> bool {
+        let written = gone.unless(write_chunk(&self.writer, bytes)).await;
+        written.is_some_and(|written| written.is_ok())
     }
 
     async fn close(&self, tail: &[u8]) -> Result<(), JsValue> {
@@ -145,37 +180,40 @@ impl Relay {
     }
 }
 
-/// Notices silence with one timer per bound instead of one per chunk: a chunk only notes that it
-/// came, so silence is noticed after one to two times the bound.
-struct Stall {
-    bound: Duration,
+/// Measures silence with one timer per tick instead of one per chunk: a chunk only notes that it came,
+/// so silence is measured in whole ticks and noticed up to one tick late.
+struct Silence {
+    tick: Duration,
     timer: Delay,
-    progressed: bool,
+    span: Duration,
 }
 
-impl Stall {
-    fn new(bound: Duration) -> Self {
+enum Heard<T> {
+    Sound(T),
+    /// Nothing came for at least this long.
+    SilenceOf(Duration),
+}
+
+impl Silence {
+    fn new(tick: Duration) -> Self {
         Self {
-            bound,
-            timer: Delay::from(bound),
-            progressed: false,
+            tick,
+            timer: Delay::from(tick),
+            span: Duration::ZERO,
         }
     }
 
-    /// Runs `work`; `None` when the bound passed twice without anything finishing.
-    async fn watch<F: Future>(&mut self, work: F) -> Option<F::Output> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            match select(work.as_mut(), &mut self.timer).await {
-                Either::Left((output, _)) => {
-                    self.progressed = true;
-                    return Some(output);
-                }
-                Either::Right(_) if self.progressed => {
-                    self.progressed = false;
-                    self.timer = Delay::from(self.bound);
-                }
-                Either::Right(_) => return None,
+    async fn watch<F: Future + Unpin>(&mut self, work: F) -> Heard<F::Output> {
+        match select(work, &mut self.timer).await {
+            Either::Left((output, _)) => {
+                self.span = Duration::ZERO;
+                Heard::Sound(output)
+            }
+            Either::Right(_) => {
+                self.timer = Delay::from(self.tick);
+                let span = self.span;
+                self.span = span.saturating_add(self.tick);
+                Heard::SilenceOf(span)
             }
         }
     }

@@ -114,7 +114,7 @@ impl Process {
         let watchdog = Command::new("sh")
             .args([
                 "-c",
-                "cat >/dev/null; kill -KILL -- -\"$0\" 2>/dev/null",
+                "cat >/dev/null; kill -s KILL -- \"-$0\" 2>/dev/null",
                 &group.to_string(),
             ])
             .process_group(0)

@@ -39,7 +39,8 @@ pub struct Behaviour {
     pub headers: Option<BTreeMap<String, String>>,
     /// Value of the `retry-after` header.
     pub retry_after: Option<String>,
-    /// Close the connection after this many words, without any end marker.
+    /// Close the connection after this many words, without any end marker; of a plain answer, after
+    /// half of its bytes.
     pub cut_after: Option<usize>,
     /// End the HTTP body properly after this many words, without `[DONE]`.
     pub end_after: Option<usize>,
@@ -57,6 +58,8 @@ pub struct Behaviour {
     pub split_bytes: Option<usize>,
     /// End lines of a stream with CR LF.
     pub crlf: Option<bool>,
+    /// Compress a plain answer (labelled, and whether the request accepts it or not).
+    pub gzip: Option<bool>,
 }
 
 macro_rules! overridden {
@@ -93,6 +96,7 @@ impl Behaviour {
             quote_authorization,
             split_bytes,
             crlf,
+            gzip,
         )
     }
 

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -25,9 +27,10 @@ use tokio::sync::watch;
 use super::answer::{self, CHOICES_MAX, ChatRequest, Completion};
 use super::behaviour::Behaviour;
 use super::gate::{Gate, Gates};
+use super::gzip::gzip;
 use super::ledger::{Ledger, Recording};
 use super::play::play;
-use super::reply::Reply;
+use super::reply::{Piece, Reply};
 
 /// Window of the provider's own limit and of its ledger's figures.
 pub const WINDOW: Duration = Duration::from_mins(1);
@@ -314,12 +317,7 @@ async fn chat(
             recording,
         )
     } else {
-        whole(
-            200,
-            &completion.plain().to_string(),
-            recording,
-            completion.tokens,
-        )
+        plain(&behaviour, &completion, recording)
     };
     more_headers(&mut response, &behaviour);
     Ok(response)
@@ -419,6 +417,40 @@ fn whole(status: u16, body: &str, recording: Recording, tokens: u64) -> Response
         .headers_mut()
         .insert("content-length", HeaderValue::from(body.len()));
     response
+}
+
+fn plain(behaviour: &Behaviour, completion: &Completion, recording: Recording) -> Response<Reply> {
+    let body = completion.plain().to_string();
+    if behaviour.cut_after.is_some() {
+        return half(&body, recording);
+    }
+    if behaviour.gzip != Some(true) {
+        return whole(200, &body, recording, completion.tokens);
+    }
+    recording.answered(200, completion.tokens);
+    let packed = Bytes::from(gzip(body.as_bytes()));
+    let length = packed.len();
+    let mut response = response(200, "application/json", Reply::whole(recording, packed));
+    response
+        .headers_mut()
+        .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+/// Half of a body, then the end of the connection.
+fn half(body: &str, recording: Recording) -> Response<Reply> {
+    recording.answered(200, 0);
+    let (writer, reply) = Reply::new(recording);
+    let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
+    tokio::spawn(async move {
+        // Fails only when the client has left, which the reply records.
+        let _ = writer.send(Piece::Data(half)).await;
+        let _ = writer.send(Piece::Cut).await;
+    });
+    response(200, "application/json", reply)
 }
 
 fn stream(

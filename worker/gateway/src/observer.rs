@@ -162,6 +162,15 @@ impl Observer {
         finish
     }
 
+    /// Whether a comment may be put into the stream now: it is an event stream, and what has been
+    /// forwarded ends with a whole event.
+    #[must_use]
+    pub fn is_between_events(&self) -> bool {
+        let between =
+            matches!(&self.answer, Answer::EventStream(stream) if stream.is_between_events());
+        between && self.redactor.as_ref().is_none_or(Redactor::holds_nothing)
+    }
+
     /// The usage seen so far, for an answer whose client has left.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {

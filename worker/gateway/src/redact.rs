@@ -50,6 +50,11 @@ impl Redactor {
         Output::Replace(self.replaced(&joined))
     }
 
+    /// Whether everything that was pushed has been forwarded.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// What was held back and turned out to be only a beginning.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)

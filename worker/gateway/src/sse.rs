@@ -114,6 +114,11 @@ impl EventStream {
         }
     }
 
+    /// Whether what has been forwarded ends with a whole event, so that something may be put in.
+    pub(crate) const fn is_between_events(&self) -> bool {
+        !self.oversize && (self.strip_usage || self.partial.is_empty())
+    }
+
     pub(crate) const fn usage(&self) -> Option<Usage> {
         self.usage
     }

@@ -1,4 +1,6 @@
 //! 校验的测试：请求体、服务器、密钥、任意输入。
+//!
+//! Tests of the validation of bodies, servers, keys and arbitrary input.
 
 mod arbitrary;
 mod key;

@@ -328,6 +328,24 @@ fn kind_follows_the_content_type() {
 }
 
 #[test]
+fn a_comment_fits_only_between_whole_events_of_a_stream() {
+    let mut plain = Observer::new(Kind::EventStream { strip_usage: false }, None);
+    assert!(plain.is_between_events());
+    plain.push(b"data: {");
+    assert!(!plain.is_between_events());
+    plain.push(b"}\n\n");
+    assert!(plain.is_between_events());
+    let mut stripping = Observer::new(STRIP, None);
+    stripping.push(b"data: {");
+    assert!(stripping.is_between_events(), "the beginning is held back");
+    let secret = Secret::new("sk-secret-0123456789");
+    let mut redacting = Observer::new(STRIP, Some(&secret));
+    redacting.push(b"data: x\n\n");
+    assert!(redacting.is_between_events());
+    assert!(!Observer::new(Kind::Json, None).is_between_events());
+}
+
+#[test]
 fn usage_so_far_is_known_before_the_end() {
     let mut observer = Observer::new(KEEP, None);
     assert_eq!(observer.usage(), None);

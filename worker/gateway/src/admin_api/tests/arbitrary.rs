@@ -1,4 +1,6 @@
 //! 任意输入：校验从不恐慌，拒绝总有理由。
+//!
+//! Arbitrary input never makes validation panic, and a refusal names its reason.
 
 use admission::time::Instant;
 use proptest::prelude::*;

@@ -1,4 +1,6 @@
 //! 网关密钥对象：上下限、生成、编号。
+//!
+//! Bounds, making and ids of gateway keys.
 
 use admission::time::Instant;
 use serde_json::json;

@@ -1,4 +1,6 @@
 //! 服务器对象：上下限、缺省、只读字段。
+//!
+//! Bounds, defaults and read-only fields of servers.
 
 use serde_json::{Value, json};
 

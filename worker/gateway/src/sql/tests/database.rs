@@ -1,4 +1,6 @@
 //! 测试用数据库：真实迁移，像 D1 一样绑定与读取。
+//!
+//! The database of the tests: the real migrations, bound and read as D1 does it.
 
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ToSql};

@@ -1,4 +1,6 @@
 //! 网关密钥表的行为。
+//!
+//! What the statements of gateway keys do to the table.
 
 use serde_json::json;
 

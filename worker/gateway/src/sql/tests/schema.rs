@@ -1,4 +1,6 @@
 //! 表结构与语句清单。
+//!
+//! The schema's own bounds, and that every statement prepares on it.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,6 @@
 //! 服务器表的行为。
+//!
+//! What the statements of servers do to the table, the audit trail and the version.
 
 use serde_json::json;
 
