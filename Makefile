@@ -1,0 +1,31 @@
+# Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev serve build test check bench clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## bring every tool to its pinned version (the other verbs do it when needed)
+	@.make/setup
+
+dev: ## gateway, demo provider, demo server and key; PORT=8787 STATE=.wrangler/state
+	@.make/dev
+
+serve: ## the gateway on plain workerd; PORT=8787 (0 = any free) STATE=.state
+	@.make/serve
+
+build: ## the Worker into build/, where a source has changed
+	@.make/build
+
+test: ## all tests: native, then black box against the running gateway
+	@.make/test
+
+check: ## format, lints, purity of the pure crates, scripts, a dry deployment
+	@.make/check
+
+bench: ## latency and throughput beside the bare provider, on plain workerd
+	@.make/bench
+
+clean: ## what was built and run; tools stay (they go with `rm -rf .tools node_modules`)
+	rm -rf build target .state .wrangler
