@@ -27,5 +27,5 @@ check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 bench: ## latency and throughput beside the bare provider, on plain workerd
 	@.make/bench
 
-clean: ## what was built and run; tools stay (they go with `rm -rf .tools node_modules`)
-	rm -rf build target .state .wrangler
+clean: ## what was built; tools and state stay
+	rm -rf build target

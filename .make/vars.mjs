@@ -18,7 +18,10 @@ const REQUIRED = {
 };
 
 /** Passed to the gateway when set. */
-const OPTIONAL = ["ENCRYPTION_KEY_PREVIOUS", "CLIENT_AUTH", "APP_NAME", "BODY_BYTES_MAX", "ALLOW_HTTP_UPSTREAM"];
+const OPTIONAL = [
+  "ENCRYPTION_KEY_PREVIOUS", "CLIENT_AUTH", "APP_NAME", "BODY_BYTES_MAX", "ALLOW_HTTP_UPSTREAM",
+  "RETRY_MAX", "ENVIRONMENT", "FAULT_INJECTION",
+];
 
 /** The lines `NAME=value` of `.dev.vars`; a value may stand in quotes. */
 export function readDevVars() {

@@ -1,6 +1,6 @@
 //! 网关密钥对象：上下限、生成、编号。
 //!
-//! Bounds, making and ids of gateway keys.
+//! Bounds of a gateway key's fields, how its secret is made, and what its ids look like.
 
 use admission::time::Instant;
 use serde_json::json;

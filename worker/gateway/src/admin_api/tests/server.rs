@@ -1,6 +1,6 @@
 //! 服务器对象：上下限、缺省、只读字段。
 //!
-//! Bounds, defaults and read-only fields of servers.
+//! Bounds and defaults of a server's fields, and that the read-only ones are refused or ignored.
 
 use serde_json::{Value, json};
 
