@@ -1,10 +1,10 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test check bench clean
+.PHONY: help setup dev serve build test scenarios check bench clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## bring every tool to its pinned version (the other verbs do it when needed)
 	@.make/setup
@@ -20,6 +20,9 @@ build: ## the Worker into build/, where a source has changed
 
 test: ## all tests: native, then black box against the running gateway
 	@.make/test
+
+scenarios: ## all tests and the long ones: limits under load, crowds, faults in mid-burst
+	@SLUICE_SCENARIOS=1 .make/test
 
 check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 	@.make/check

@@ -10,11 +10,19 @@
 mod abort;
 mod clock;
 mod object;
+mod pipe;
+mod reentry;
+mod shell;
+mod storage;
 mod timer;
 mod waiters;
 
 pub use abort::AbortListener;
 pub use object::Limiter;
+pub use pipe::Pipe;
 
 /// Response header of the object that carries the answer of a call.
 pub const ANSWER_HEADER: &str = "x-answer";
+
+/// What a call that was ended by an injected reset says.
+pub const RESET: &str = "reset by fault injection";

@@ -2,169 +2,227 @@
 //!
 //! The object's calls are `GET https://limiter/<operation>?<message>` with one flat message of
 //! [`admission::protocol`] in the query and the answer in one response header
-//! ([`crate::ANSWER_HEADER`]): building and reading JSON bodies through WebAssembly
-//! costs several times as much as the call itself.
-//!
-//! Invariant: after every change of the core its events are delivered and the timer is armed,
-//! before anything else may run ([`Shell::step`]).
+//! ([`crate::ANSWER_HEADER`]): building and reading JSON bodies through WebAssembly costs several
+//! times as much as the call itself. `watch` is `acquire` for a client that wants to see the queue
+//! move: it answers with lines of progress, the last one being the answer.
 
 #![allow(
     missing_docs,
     reason = "the durable_object macro generates undocumented exports"
 )]
 
-use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use admission::protocol::{
-    Acquire, AcquireAnswer, AdmissionFacts, Cancel, DecodeError, Limits, Refusal, RefusalReason,
-    Settle, SettleOutcome, TicketId,
+    Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
 };
-use admission::{Acquired, Admission, Event, Instant};
-use futures::future::Either;
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use futures::future::{Either, select};
+use gateway::progress::HEARTBEAT;
+use js_sys::{Function, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::WorkerGlobalScope;
+use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use crate::ANSWER_HEADER;
 use crate::abort::AbortListener;
 use crate::clock::now;
-use crate::timer::Timer;
-use crate::waiters::Waiters;
+use crate::pipe::Pipe;
+use crate::shell::{Entered, Shell, Waiting};
+use crate::{ANSWER_HEADER, RESET};
 
 /// The Durable Object class, bound as `LIMITER`; its name is the server's id.
 #[durable_object(fetch)]
 pub struct Limiter {
-    shell: Rc<Shell>,
-}
-
-/// What the object's calls and its timer share.
-struct Shell {
-    admission: RefCell<Admission>,
-    waiters: RefCell<Waiters>,
-    timer: Timer,
+    /// Without its storage an object answers nothing: it must not grant what it cannot remember.
+    shell: Result<Rc<Shell>>,
+    state: Rc<State>,
 }
 
 impl DurableObject for Limiter {
-    fn new(_state: State, _env: Env) -> Self {
+    fn new(state: State, _env: Env) -> Self {
+        let state = Rc::new(state);
+        let on_broken = {
+            let state = Rc::clone(&state);
+            move |reason: &str| reset(&state, reason)
+        };
         Self {
-            shell: Rc::new(Shell {
-                admission: RefCell::new(Admission::new()),
-                waiters: RefCell::default(),
-                timer: Timer::default(),
-            }),
+            shell: Shell::restore(state.storage().sql(), on_broken),
+            state,
         }
     }
 
     async fn fetch(&self, req: Request) -> Result<Response> {
+        let shell = match &self.shell {
+            Ok(shell) if !shell.is_broken() => shell,
+            Ok(_) => return unavailable("the limiter restarts"),
+            Err(error) => return unavailable(&error.to_string()),
+        };
         let url = req.inner().url();
         let (operation, message) = operation(&url);
         let answer = match operation {
-            "acquire" => self.acquire(&req, message).await,
-            "settle" => self.settle(message),
-            "cancel" => self.cancel(message),
-            "limits" => self.limits(message),
-            "live" => Ok(self.shell.admission.borrow().live(now()).encode()),
+            "acquire" => acquire(shell, &req, message).await,
+            "watch" => watch(shell, &req, message).await,
+            "settle" => settle(shell, message).await,
+            "accepted" => Accepted::decode(message).map(|accepted| {
+                let known = shell.step(|admission, now| admission.accepted(&accepted, now));
+                Answer::Line(u8::from(known).to_string())
+            }),
+            "sent-late" => SentLate::decode(message).map(|sent| {
+                let known = shell.step(|admission, now| admission.sent_late(&sent, now));
+                Answer::Line(u8::from(known).to_string())
+            }),
+            "cancel" => Cancel::decode(message).map(|cancel| {
+                shell.cancel(&cancel.ticket);
+                Answer::Line(String::from("1"))
+            }),
+            "limits" => Limits::decode(message).map(|limits| {
+                shell.step(|admission, now| admission.set_limits(limits, now));
+                Answer::Line(String::from("1"))
+            }),
+            "live" => Ok(Answer::Line(shell.live(now()).encode())),
+            "reset" => {
+                reset(&self.state, RESET);
+                // Never answered: the caller learns of the reset by the end of this very call.
+                std::future::pending().await
+            }
             _ => return Response::error("unknown operation", 404),
         };
+        if shell.is_broken() {
+            // What this call was granted is not durable.
+            return unavailable("the limiter restarts");
+        }
         match answer {
-            Ok(answer) => Ok(Response::builder()
-                .with_header(ANSWER_HEADER, &answer)?
+            Ok(Answer::Line(line)) => Ok(Response::builder()
+                .with_header(ANSWER_HEADER, &line)?
                 .empty()),
+            Ok(Answer::Stream(response)) => response,
             Err(error) => Response::error(error.to_string(), 400),
         }
     }
 }
 
-impl Limiter {
-    async fn acquire(&self, req: &Request, message: &str) -> Result<String, DecodeError> {
-        let request = Acquire::decode(message)?;
-        let ticket = request.ticket.clone();
-        let shell = &self.shell;
-        shell.waiters.borrow_mut().supersede(&ticket);
-        let outcome = shell.step(|admission, now| match admission.acquire(request, now) {
-            Acquired::Granted(grant) => Either::Left(AcquireAnswer::Granted(grant)),
-            Acquired::Refused(refusal) => Either::Left(AcquireAnswer::Refused(refusal)),
-            // Parked before the events are delivered: one of them may already be its answer.
-            Acquired::Queued { .. } => {
-                Either::Right(shell.waiters.borrow_mut().park(ticket.clone()))
-            }
-        });
-        let receiver = match outcome {
-            Either::Left(answer) => return Ok(answer.encode()),
-            Either::Right(receiver) => receiver,
-        };
-        let _listener = {
+/// The call may be made again: a new instance will answer it.
+fn unavailable(reason: &str) -> Result<Response> {
+    Response::error(reason, 503)
+}
+
+enum Answer {
+    Line(String),
+    Stream(Result<Response>),
+}
+
+async fn acquire(
+    shell: &Rc<Shell>,
+    req: &Request,
+    message: &str,
+) -> std::result::Result<Answer, DecodeError> {
+    let waiting = match shell.enter(Acquire::decode(message)?).await {
+        Entered::Answered(answer) => return Ok(Answer::Line(answer.encode())),
+        Entered::Waiting(waiting) => waiting,
+    };
+    let _listener = cancel_when_aborted(shell, req, &waiting.ticket);
+    Ok(Answer::Line(waiting.answer().await.encode()))
+}
+
+/// Acknowledged only when it is durable: what a crash loses, the Worker repeats.
+async fn settle(shell: &Rc<Shell>, message: &str) -> std::result::Result<Answer, DecodeError> {
+    let settle = Settle::decode(message)?;
+    let settled = shell.step(|admission, now| admission.settle(&settle, now));
+    shell.written().await;
+    Ok(Answer::Line(u8::from(settled).to_string()))
+}
+
+async fn watch(
+    shell: &Rc<Shell>,
+    req: &Request,
+    message: &str,
+) -> std::result::Result<Answer, DecodeError> {
+    let waiting = match shell.enter(Acquire::decode(message)?).await {
+        Entered::Answered(answer) => return Ok(Answer::Line(answer.encode())),
+        Entered::Waiting(waiting) => waiting,
+    };
+    let listener = cancel_when_aborted(shell, req, &waiting.ticket);
+    let response = Pipe::new()
+        .map_err(worker::Error::from)
+        .map(|(pipe, body)| {
             let shell = Rc::clone(shell);
-            AbortListener::new(req.inner().signal(), move || shell.cancel(&ticket))
-        };
-        let answer = receiver.await.unwrap_or_else(|_closed| cancelled());
-        Ok(answer.encode())
-    }
+            spawn_local(async move {
+                if narrate(&shell, &pipe, waiting).await.is_err() {
+                    pipe.abort();
+                }
+                drop(listener);
+            });
+            Response::builder().stream(body)
+        });
+    Ok(Answer::Stream(response))
+}
 
-    fn settle(&self, message: &str) -> Result<String, DecodeError> {
-        let settle = Settle::decode(message)?;
-        let settled = self
-            .shell
-            .step(|admission, now| admission.settle(&settle, now));
-        Ok(u8::from(settled).to_string())
-    }
-
-    fn cancel(&self, message: &str) -> Result<String, DecodeError> {
-        let cancel = Cancel::decode(message)?;
-        self.shell.cancel(&cancel.ticket);
-        Ok(String::from("1"))
-    }
-
-    fn limits(&self, message: &str) -> Result<String, DecodeError> {
-        let limits = Limits::decode(message)?;
-        self.shell
-            .step(|admission, now| admission.set_limits(limits, now));
-        Ok(String::from("1"))
+/// Lines of progress until the answer, which is the last line. Fails when nobody reads any more;
+/// the ticket is then cancelled.
+async fn narrate(
+    shell: &Rc<Shell>,
+    pipe: &Pipe,
+    waiting: Waiting,
+) -> std::result::Result<(), JsValue> {
+    let ticket = waiting.ticket.clone();
+    let mut answer = std::pin::pin!(waiting.answer());
+    loop {
+        if let Some(progress) = shell.progress(&ticket, now())
+            && let Err(gone) = pipe.write_bytes(line(&progress.encode()).as_bytes()).await
+        {
+            shell.cancel(&ticket);
+            return Err(gone);
+        }
+        let tick = Delay::from(HEARTBEAT);
+        if let Either::Left((answer, _)) = select(answer.as_mut(), tick).await {
+            return tell(shell, pipe, &ticket, &answer).await;
+        }
     }
 }
 
-impl Shell {
-    /// One change of the core: run it, deliver what it caused, arm the timer.
-    fn step<T>(self: &Rc<Self>, change: impl FnOnce(&mut Admission, Instant) -> T) -> T {
-        let now = now();
-        let result = change(&mut self.admission.borrow_mut(), now);
-        self.deliver(now);
-        let next = self.admission.borrow().poll_timeout();
-        if let Some(at) = next {
-            let shell = Rc::clone(self);
-            self.timer.arm(at, now, move || {
-                shell.timer.fired();
-                shell.step(Admission::handle_timeout);
-            });
+/// The last line. A grant that nobody takes goes back whole.
+async fn tell(
+    shell: &Rc<Shell>,
+    pipe: &Pipe,
+    ticket: &TicketId,
+    answer: &AcquireAnswer,
+) -> std::result::Result<(), JsValue> {
+    let told = pipe.write_bytes(line(&answer.encode()).as_bytes()).await;
+    if told.is_err() && matches!(answer, AcquireAnswer::Granted(_)) {
+        shell.give_back(ticket.clone());
+    }
+    told?;
+    pipe.close().await
+}
+
+fn line(message: &str) -> String {
+    format!("{message}\n")
+}
+
+fn cancel_when_aborted(shell: &Rc<Shell>, req: &Request, ticket: &TicketId) -> AbortListener {
+    let (shell, ticket) = (Rc::clone(shell), ticket.clone());
+    AbortListener::new(req.inner().signal(), move || shell.cancel(&ticket))
+}
+
+/// Throws this instance away: the next call starts a new one from what is durable. Its callers get
+/// a retryable error and come back with their tickets.
+///
+/// The runtime ends whatever code calls `abort`. With WebAssembly on that stack, the executor of this
+/// isolate, which the Worker and other objects share, would stand still for ever; so a timer calls it.
+fn reset(state: &State, reason: &str) {
+    let raw: &JsValue = state.as_raw().as_ref();
+    let abort = Reflect::get(raw, &JsValue::from_str("abort"));
+    if let Some(abort) = abort
+        .ok()
+        .and_then(|abort| abort.dyn_into::<Function>().ok())
+    {
+        let global: WorkerGlobalScope = js_sys::global().unchecked_into();
+        let abort = abort.bind1(raw, &JsValue::from_str(reason));
+        if let Err(error) = global.set_timeout_with_callback(abort.unchecked_ref()) {
+            worker::console_error!(
+                "{{\"event\":\"limiter_reset_failed\",\"detail\":\"{error:?}\"}}"
+            );
         }
-        result
-    }
-
-    fn deliver(&self, now: Instant) {
-        while let Some(event) = self.next_event() {
-            let (ticket, answer) = match event {
-                Event::Granted { ticket, grant } => (ticket, AcquireAnswer::Granted(grant)),
-                Event::Refused { ticket, refusal } => (ticket, AcquireAnswer::Refused(refusal)),
-                Event::LeaseExpired { .. } => continue,
-            };
-            let unclaimed = self.waiters.borrow_mut().answer(&ticket, answer);
-            if let Some(AcquireAnswer::Granted(_)) = unclaimed {
-                let settle = Settle {
-                    ticket,
-                    tokens: None,
-                    outcome: SettleOutcome::NotSent,
-                };
-                self.admission.borrow_mut().settle(&settle, now);
-            }
-        }
-    }
-
-    fn next_event(&self) -> Option<Event> {
-        self.admission.borrow_mut().poll_event()
-    }
-
-    fn cancel(self: &Rc<Self>, ticket: &TicketId) {
-        self.step(|admission, now| admission.cancel(ticket, now));
     }
 }
 
@@ -173,13 +231,4 @@ fn operation(url: &str) -> (&str, &str) {
     let (head, message) = url.split_once('?').unwrap_or((url, ""));
     let operation = head.rsplit_once('/').map_or("", |(_, operation)| operation);
     (operation, message)
-}
-
-/// What a parked call hears whose ticket was cancelled or taken over by a later call.
-fn cancelled() -> AcquireAnswer {
-    AcquireAnswer::Refused(Refusal {
-        reason: RefusalReason::Cancelled,
-        retry_after: Duration::ZERO,
-        admission: AdmissionFacts::default(),
-    })
 }

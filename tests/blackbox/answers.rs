@@ -34,7 +34,8 @@ async fn upstream_statuses_and_bodies_come_back_unchanged() {
         ("text/html", "<h1>Bad</h1>\r\n"),
         ("text/plain; charset=iso-8859-1", "plain text, no JSON"),
     ];
-    for status in [400, 401, 404, 429, 500, 503] {
+    // A 429 is another matter: see `backpressure`.
+    for status in [400, 401, 404, 500, 503] {
         for (content_type, body) in bodies {
             for streaming in [false, true] {
                 let wish = json!({"status": status, "body": body, "content_type": content_type});
@@ -47,8 +48,8 @@ async fn upstream_statuses_and_bodies_come_back_unchanged() {
         }
     }
     let wish =
-        json!({"status": 429, "retry_after": "7", "headers": {"openai-processing-ms": "12"}});
-    let answer = stage.chat().demo(wish).send().await.expect(429);
+        json!({"status": 503, "retry_after": "7", "headers": {"openai-processing-ms": "12"}});
+    let answer = stage.chat().demo(wish).send().await.expect(503);
     assert_eq!(answer.header("retry-after"), Some("7"));
     assert_eq!(answer.header("openai-processing-ms"), Some("12"));
 }

@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Runs the script with the project's own tools and reads what it printed.
-async fn run(stage: &Stage, command_line: &str) -> Value {
+async fn run(stage: &Stage<'_>, command_line: &str) -> Value {
     let mut command = Command::new("bash");
     command
         .args(["-c", &format!(". .make/env; exec {command_line}")])

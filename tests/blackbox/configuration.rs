@@ -41,20 +41,10 @@ async fn in_force(what: &str, chat: impl Fn() -> Chat, is_so: impl Fn(&Answer) -
     }
 }
 
-async fn patch(stage: &Stage, change: Value) {
-    stage
-        .gateway
-        .admin("PATCH", &stage.server.path())
-        .json(&change)
-        .send()
-        .await
-        .expect(200);
-}
-
 async fn server_changes_are_in_force_within_the_bound() {
     let stage = Stage::new("config-server").await;
     stage.chat().send().await.expect(200);
-    patch(&stage, json!({"models": ["config-renamed"]})).await;
+    stage.patch(json!({"models": ["config-renamed"]})).await;
     in_force(
         "a model taken away",
         || stage.chat(),
@@ -64,15 +54,15 @@ async fn server_changes_are_in_force_within_the_bound() {
     let renamed = || stage.chat().model("config-renamed");
     in_force("a model added", renamed, |answer| answer.status == 200).await;
 
-    patch(&stage, json!({"enabled": false})).await;
+    stage.patch(json!({"enabled": false})).await;
     in_force("disabled", renamed, |answer| {
         answer.code_if_error() == "model_not_found"
     })
     .await;
-    patch(&stage, json!({"enabled": true})).await;
+    stage.patch(json!({"enabled": true})).await;
     in_force("enabled", renamed, |answer| answer.status == 200).await;
 
-    patch(&stage, json!({"api_key": "sk-upstream-second"})).await;
+    stage.patch(json!({"api_key": "sk-upstream-second"})).await;
     let is_used = |_: &Answer| {
         let chats = stage.provider.ledger().chats();
         chats
@@ -83,7 +73,7 @@ async fn server_changes_are_in_force_within_the_bound() {
     };
     in_force("a new upstream key", renamed, is_used).await;
 
-    patch(&stage, json!({"rpm_limit": 12345})).await;
+    stage.patch(json!({"rpm_limit": 12345})).await;
     let has_limit = |answer: &Answer| answer.header("x-ratelimit-limit-requests") == Some("12345");
     in_force("a limit", renamed, has_limit).await;
 
@@ -152,7 +142,7 @@ async fn answers_tell_a_growing_configuration_version() {
         .await
         .expect(200)
         .number("x-config-version");
-    patch(&stage, json!({"name": "config-version-2"})).await;
+    stage.patch(json!({"name": "config-version-2"})).await;
     let has_grown = |answer: &Answer| answer.number("x-config-version") > before;
     in_force("a version", || stage.chat(), has_grown).await;
     let told = stage

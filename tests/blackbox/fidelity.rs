@@ -40,7 +40,7 @@ fn odd_body(model: &str, more: &str, bytes: usize) -> Vec<u8> {
     body
 }
 
-async fn only_chat(stage: &Stage) -> Entry {
+async fn only_chat(stage: &Stage<'_>) -> Entry {
     let mut chats = stage.provider.ledger().wait_for_chats(1, SOON).await;
     stage.provider.ledger().reset();
     assert_eq!(chats.len(), 1);

@@ -12,23 +12,37 @@
 
 mod admin;
 mod answers;
+mod backpressure;
 mod clients;
 mod configuration;
+mod crowd;
 mod dev;
 mod fidelity;
+mod immediate;
+mod leaving;
 mod limits;
+mod overflow;
+mod progress;
 mod queue;
 mod random;
 mod refusals;
+mod restart;
 mod stage;
 mod state;
 mod streaming;
+mod windows;
 
 use std::process::ExitCode;
 
 use gateway_tests::harness::{kill_everything, runtime};
 use libtest_mimic::{Arguments, Trial};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// With this variable set (`make scenarios`) the scenarios run too: limits measured under load, crowds
+/// of thousands, faults in mid-burst. They judge a wall clock to a quarter of a second, which a machine
+/// that does something else at the same time cannot promise.
+const SCENARIOS: &str = "SLUICE_SCENARIOS";
 
 /// Tests beside the waiting ones: as many as keep two cores busy without starving a bound of a second.
 const LIVELY_TESTS: usize = 3;
@@ -51,7 +65,16 @@ fn trial<F: Future<Output = ()> + 'static>(path: &'static str, test: fn() -> F) 
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    let waiting = limits::trials();
+    raise_open_files();
+    let (long, rough) = if std::env::var_os(SCENARIOS).is_some() {
+        (
+            joined([windows::trials(), backpressure::waiting_trials()]),
+            joined([restart::trials(), crowd::trials()]),
+        )
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    let waiting: Vec<Trial> = long.into_iter().chain(limits::trials()).collect();
     let threads = waiting.len() + LIVELY_TESTS;
     arguments.test_threads.get_or_insert(threads);
     let lively = [
@@ -65,7 +88,13 @@ fn main() -> ExitCode {
         configuration::trials(),
         state::trials(),
         random::trials(),
+        immediate::trials(),
+        leaving::trials(),
+        backpressure::trials(),
+        overflow::trials(),
+        progress::trials(),
         dev::trials(),
+        rough,
     ];
     let trials = waiting
         .into_iter()
@@ -76,6 +105,18 @@ fn main() -> ExitCode {
     kill_everything();
     stage::sweep();
     conclusion.exit_code()
+}
+
+fn joined<const N: usize>(trials: [Vec<Trial>; N]) -> Vec<Trial> {
+    trials.into_iter().flatten().collect()
+}
+
+/// A crowd needs a socket for each client, here and in the gateway, which inherits the limit.
+fn raise_open_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it cannot be raised, the crowd's own failure tells that it was too low.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
 }
 
 async fn end_when_interrupted() {

@@ -3,10 +3,10 @@
 //! The rules of waiting that need no minute: limits of 0 and of concurrency make
 //! requests wait at will, and gates let them go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use gateway_tests::harness::raw::{self, Connection};
-use gateway_tests::harness::{APP, Answer, IN_FORCE, SOON};
+use gateway_tests::harness::raw::Connection;
+use gateway_tests::harness::{Answer, IN_FORCE, SOON};
 use libtest_mimic::Trial;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -23,7 +23,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         order_of_arrival_is_order_of_dispatch,
         concurrency_is_never_exceeded,
         waiter_that_leaves_takes_no_permit,
-        raising_a_limit_lets_the_waiters_go,
         client_may_refuse_to_wait,
         client_may_shorten_its_wait,
         settled_tokens_replace_the_estimate,
@@ -58,24 +57,13 @@ async fn waiter_past_its_timeout_gets_queue_timeout() {
     stage.queue_length(0).await;
 }
 
-/// Starts a request and waits until it waits.
-async fn waiter(stage: &Stage, number: u64, length: u64) -> JoinHandle<Answer> {
-    let waiting = stage
-        .chat()
-        .field("user", json!(number.to_string()))
-        .bound(SOON * 3)
-        .spawn();
-    stage.queue_length(length).await;
-    waiting
-}
-
 async fn oldest_of_an_overfull_queue_is_evicted() {
     let stage = Stage::with("queue-evict", |server| {
         server.rpm(0).field("queue_max", json!(2))
     })
     .await;
-    let first = waiter(&stage, 1, 1).await;
-    let second = waiter(&stage, 2, 2).await;
+    let first = stage.waiter(1, 1).await;
+    let second = stage.waiter(2, 2).await;
     let third = stage
         .chat()
         .field("user", json!("3"))
@@ -87,13 +75,7 @@ async fn oldest_of_an_overfull_queue_is_evicted() {
         .expect_error(503, "queue_evicted");
     is_a_hint(&evicted);
     stage.queue_length(2).await;
-    stage
-        .gateway
-        .admin("PATCH", &stage.server.path())
-        .json(&json!({"rpm_limit": null}))
-        .send()
-        .await
-        .expect(200);
+    stage.patch(json!({"rpm_limit": null})).await;
     // Sent so that the object learns of the new limit even where only requests carry it.
     stage.gateway.in_force().await;
     stage
@@ -127,7 +109,7 @@ async fn newest_is_refused_where_the_server_says_so() {
             .field("queue_timeout_ms", json!(4000))
     })
     .await;
-    let first = waiter(&stage, 1, 1).await;
+    let first = stage.waiter(1, 1).await;
     let refused = stage.chat().send().await.expect_error(429, "queue_full");
     assert!(refused.number("retry-after") >= 1);
     first
@@ -150,7 +132,7 @@ async fn order_of_arrival_is_order_of_dispatch() {
     stage.provider.ledger().wait_for_chats(1, SOON).await;
     let mut waiting = Vec::new();
     for number in 1..=20 {
-        waiting.push(waiter(&stage, number, number).await);
+        waiting.push(stage.waiter(number, number).await);
     }
     assert_eq!(stage.provider.ledger().chats().len(), 1, "all others wait");
     gate.open_for_good();
@@ -205,33 +187,14 @@ async fn concurrency_is_never_exceeded() {
 
 async fn waiter_that_leaves_takes_no_permit() {
     let stage = Stage::with("queue-cancel", |server| server.rpm(0)).await;
-    let address = stage.gateway.address();
-    let authorization = format!("Bearer {}", stage.key.secret);
-    let headers = [("authorization", authorization.as_str()), ("app-name", APP)];
-    let request = raw::post(
-        "/v1/chat/completions",
-        address,
-        &headers,
-        &stage.chat().bytes(),
-    );
     let mut connections = Vec::new();
     for length in 1..=5 {
-        let mut connection = Connection::open(address)
-            .await
-            .expect("the gateway listens");
-        connection.send(&request).await.expect("the gateway reads");
-        connections.push(connection);
+        connections.push(stage.connect(&stage.chat()).await);
         stage.queue_length(length).await;
     }
     connections.into_iter().for_each(Connection::reset);
     stage.queue_length(0).await;
-    stage
-        .gateway
-        .admin("PATCH", &stage.server.path())
-        .json(&json!({"rpm_limit": 1}))
-        .send()
-        .await
-        .expect(200);
+    stage.patch(json!({"rpm_limit": 1})).await;
     stage.gateway.in_force().await;
     let answer = stage.chat().send().await.expect(200);
     assert_eq!(
@@ -240,28 +203,6 @@ async fn waiter_that_leaves_takes_no_permit() {
         "nobody has used the one request up"
     );
     assert_eq!(stage.provider.ledger().chats().len(), 1);
-}
-
-async fn raising_a_limit_lets_the_waiters_go() {
-    let stage = Stage::with("queue-raise", |server| server.rpm(0)).await;
-    let waiting = [
-        waiter(&stage, 1, 1).await,
-        waiter(&stage, 2, 2).await,
-        waiter(&stage, 3, 3).await,
-    ];
-    stage
-        .gateway
-        .admin("PATCH", &stage.server.path())
-        .json(&json!({"rpm_limit": 100}))
-        .send()
-        .await
-        .expect(200);
-    let raised = Instant::now();
-    for waiting in waiting {
-        let answer = waiting.await.expect("no panic").expect(200);
-        let after = answer.ended.saturating_duration_since(raised);
-        assert!(after < IN_FORCE, "in force after {after:?}");
-    }
 }
 
 async fn client_may_refuse_to_wait() {

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use gateway_tests::harness::raw::{self, Connection};
-use gateway_tests::harness::{APP, SOON, sse_events, within};
+use gateway_tests::harness::{SOON, sse_events, within};
 use gateway_tests::provider::{Entry, Outcome, Provider, completion_text};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -67,27 +67,13 @@ async fn first_chunk_reaches_the_client_before_the_second_is_sent() {
     );
 }
 
-/// A streaming request over a bare connection, as far as its first chunk.
-async fn open_stream(stage: &Stage, behaviour: &Value) -> Connection {
-    let address = stage.gateway.address();
-    let body = stage.chat().stream().demo(behaviour.clone()).bytes();
-    let authorization = format!("Bearer {}", stage.key.secret);
-    let headers = [
-        ("authorization", authorization.as_str()),
-        ("app-name", APP),
-        ("content-type", "application/json"),
-    ];
-    let mut connection = Connection::open(address)
-        .await
-        .expect("the gateway listens");
-    connection
-        .send(&raw::post("/v1/chat/completions", address, &headers, &body))
-        .await
-        .expect("the gateway reads");
-    connection
+/// A streaming request over a bare connection.
+async fn open_stream(stage: &Stage<'_>, behaviour: &Value) -> Connection {
+    let chat = stage.chat().stream().demo(behaviour.clone());
+    stage.connect(&chat).await
 }
 
-async fn ended_at_provider(stage: &Stage, what: &str) -> Entry {
+async fn ended_at_provider(stage: &Stage<'_>, what: &str) -> Entry {
     let is_aborted = |chats: &[Entry]| {
         chats
             .last()
@@ -176,7 +162,7 @@ async fn client_that_vanishes_leaves_nothing_in_flight() {
 }
 
 /// The last event must be the error, in the gateway's shape, and the HTTP body must end properly.
-async fn ends_with_the_error_event(stage: &Stage, behaviour: Value) {
+async fn ends_with_the_error_event(stage: &Stage<'_>, behaviour: Value) {
     let stream = stage.chat().stream().demo(behaviour).open().await;
     assert_eq!(stream.status, 200);
     let answer = stream

@@ -6,5 +6,6 @@
 
 mod documents;
 mod provider;
+mod simulation;
 mod sources;
 mod tables;

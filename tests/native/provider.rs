@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use gateway_tests::harness::raw::{self, Connection, Reply};
 use gateway_tests::harness::{SOON, runtime, sse_events, within};
 use gateway_tests::provider::{
-    Options, Outcome, Provider, completion_text, largest_window, prompt_tokens,
+    Limit, Options, Outcome, Provider, WINDOW, completion_text, largest_window, prompt_tokens,
+    windows,
 };
 use serde_json::{Value, json};
 
@@ -276,7 +277,10 @@ fn dropped_connection_sends_nothing() {
 fn own_limit_answers_429_with_retry_after() {
     run(async {
         let options = Options {
-            rpm: Some(2),
+            limit: Some(Limit::Sliding {
+                requests: 2,
+                window: WINDOW,
+            }),
             ..Options::default()
         };
         let provider = Provider::start_with(options).expect("a free port");
@@ -291,6 +295,12 @@ fn own_limit_answers_429_with_retry_after() {
             .and_then(|value| value.parse().ok())
             .expect("a number");
         assert!((1..=60).contains(&wait), "{wait}");
+        let exact: u64 = reply
+            .head
+            .header("retry-after-ms")
+            .and_then(|value| value.parse().ok())
+            .expect("a number");
+        assert_eq!(exact.div_ceil(1000), wait);
     });
 }
 
@@ -385,6 +395,28 @@ fn largest_window_counts_half_open_windows() {
         8,
         "order does not matter"
     );
+}
+
+#[test]
+fn wish_for_the_first_requests_is_kept_for_those_of_one_body_only() {
+    run(async {
+        let provider = Provider::start();
+        let wish = |user: u64| json!({"user": user.to_string(), "sluice_demo": {"status": 429, "only_first": 2}});
+        let mut statuses = Vec::new();
+        for user in [1, 2, 1, 1, 2, 2] {
+            statuses.push(ask(&provider, wish(user)).await.head.status);
+        }
+        assert_eq!(statuses, [429, 429, 429, 200, 429, 200]);
+    });
+}
+
+#[test]
+fn windows_are_told_for_each_arrival() {
+    let start = Instant::now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let arrivals = [(at(61), 1), (at(0), 2), (at(60), 1), (at(59), 4)];
+    let told: Vec<_> = windows(arrivals, Duration::from_mins(1)).collect();
+    assert_eq!(told, [(at(0), 2), (at(59), 6), (at(60), 5), (at(61), 6)]);
 }
 
 #[test]

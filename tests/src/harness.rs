@@ -9,6 +9,7 @@
 mod answer;
 mod chat;
 mod gateway;
+mod pair;
 mod process;
 pub mod random;
 pub mod raw;

@@ -11,3 +11,4 @@
 
 pub mod harness;
 pub mod provider;
+pub mod simulation;

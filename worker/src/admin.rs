@@ -14,6 +14,7 @@ use gateway::admin_api::{ConfigVersionView, Rules};
 use gateway::auth::{self, Role};
 use gateway::envelope::Keyring;
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::faults;
 use gateway::routes::{Access, Route};
 use gateway::sql::{self, Edit, Statement};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub(crate) async fn handle(
     if route == Route::HealthReady {
         return live::ready(isolate).await;
     }
+    if let Route::FaultLimiterReset(_) = route {
+        faults::allowed(&isolate.settings)?;
+    }
     let role = authorize(route.access(), req, isolate)?;
     let admin = Admin { req, isolate, role };
     match route {
@@ -62,6 +66,7 @@ pub(crate) async fn handle(
         Route::KeyPatch(id) => keys::patch(&admin, &id).await,
         Route::KeyDelete(id) => keys::delete(&admin, &id).await,
         Route::ConfigVersion => config_version(&admin, ctx).await,
+        Route::FaultLimiterReset(id) => reset_limiter(&admin, ctx, &id).await,
         Route::Health | Route::HealthReady | Route::ChatCompletions | Route::Models => Err(
             GatewayError::internal("a route of the data plane reached the control plane"),
         ),
@@ -90,6 +95,14 @@ async fn config_version(admin: &Admin<'_>, ctx: &Context) -> Answer {
         .version_and_age_ms()
         .unwrap_or_default();
     respond(200, &ConfigVersionView { version, age_ms })
+}
+
+/// Fault injection: the server's limiter object starts anew from what it has stored.
+async fn reset_limiter(admin: &Admin<'_>, ctx: &Context, id: &str) -> Answer {
+    let snapshot = snapshot::current(admin.isolate, ctx).await?;
+    snapshot.server(id).ok_or_else(not_found)?;
+    admin.isolate.admission.reset(id).await?;
+    Ok(no_content())
 }
 
 impl Admin<'_> {

@@ -4,19 +4,29 @@
 //! calls retryable is made again with a new stub and the same ticket, which the object recognises;
 //! an overloaded object is never asked again.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use admission::protocol::{Acquire, AcquireAnswer, Cancel, DecodeError, Limits, Live, Settle};
+use admission::Progress;
+use admission::protocol::{
+    Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, Live, SentLate, Settle,
+};
+use futures::future::Either;
 use gateway::error::{ErrorCode, GatewayError};
-use gateway_durable::ANSWER_HEADER;
+use gateway_durable::{ANSWER_HEADER, RESET};
 use js_sys::Reflect;
-use wasm_bindgen::JsValue;
-use worker::{Delay, ObjectNamespace};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader};
+use worker::{Delay, ObjectNamespace, Response, ResponseBody};
 
-/// How often one call is made in all; resets are rare and far apart.
-const TRIES_MAX: u32 = 4;
-/// Pause before a call is made again; the object needs about that long to come back.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+use crate::clock::now;
+use crate::stream::read_chunk;
+
+/// How often one call is made in all. The pauses add up to 3.2 s, in which an object that was reset or
+/// moved is back.
+const TRIES_MAX: u32 = 8;
+/// Pause before the second try; it doubles with each further one.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
 
 /// Calls to the object of a server.
 pub(crate) struct AdmissionClient {
@@ -37,14 +47,59 @@ impl AdmissionClient {
         Self { namespace }
     }
 
-    /// Waits for a permit: answers when granted or refused, however long that takes.
+    /// Waits for a permit: answers when granted or refused, however long that takes. When the object
+    /// restarts meanwhile, the request comes back to it with its ticket and the time of this call.
     pub(crate) async fn acquire(
         &self,
         server_id: &str,
         request: &Acquire,
     ) -> Result<AcquireAnswer, CallError> {
-        let answer = self.call(server_id, "acquire", &request.encode()).await?;
-        Ok(AcquireAnswer::decode(&answer)?)
+        self.enter("acquire", server_id, request, async |_| {})
+            .await
+    }
+
+    /// As [`AdmissionClient::acquire`], and tells about every second how the queue moves.
+    pub(crate) async fn watch(
+        &self,
+        server_id: &str,
+        request: &Acquire,
+        on_progress: impl AsyncFnMut(Progress),
+    ) -> Result<AcquireAnswer, CallError> {
+        self.enter("watch", server_id, request, on_progress).await
+    }
+
+    /// Says that the upstream took a probing request on.
+    pub(crate) async fn accepted(
+        &self,
+        server_id: &str,
+        accepted: &Accepted,
+    ) -> Result<(), CallError> {
+        self.call(server_id, "accepted", &accepted.encode())
+            .await
+            .map(drop)
+    }
+
+    /// Says that a request goes upstream only now, late after its grant.
+    pub(crate) async fn sent_late(
+        &self,
+        server_id: &str,
+        sent: &SentLate,
+    ) -> Result<(), CallError> {
+        self.call(server_id, "sent-late", &sent.encode())
+            .await
+            .map(drop)
+    }
+
+    /// Resets the object, for fault injection only. The reset ends this very call, so when it is over
+    /// the old instance is gone.
+    pub(crate) async fn reset(&self, server_id: &str) -> Result<(), CallError> {
+        match self.call_once(server_id, "https://limiter/reset?").await {
+            Err(Fault::Retryable(_)) => Ok(()),
+            Err(Fault::Final(text)) if text.contains(RESET) => Ok(()),
+            Err(Fault::Final(text)) => Err(CallError::Failed(text)),
+            Err(Fault::Overloaded) => Err(CallError::Overloaded),
+            Ok(_) => Err(CallError::Failed("the limiter was not reset".into())),
+        }
     }
 
     /// Replaces the reservation of a permit by what was used; idempotent.
@@ -73,6 +128,50 @@ impl AdmissionClient {
         Ok(Live::decode(&self.call(server_id, "live", "").await?)?)
     }
 
+    async fn enter(
+        &self,
+        operation: &str,
+        server_id: &str,
+        request: &Acquire,
+        mut on_progress: impl AsyncFnMut(Progress),
+    ) -> Result<AcquireAnswer, CallError> {
+        let called_at = now();
+        let mut request = Cow::Borrowed(request);
+        let mut tries = Tries::default();
+        loop {
+            let url = format!("https://limiter/{operation}?{}", request.encode());
+            let fault = match self.enter_once(server_id, &url, &mut on_progress).await {
+                Ok(line) => return Ok(AcquireAnswer::decode(&line)?),
+                Err(fault) => fault,
+            };
+            tries.after(fault).await?;
+            if request.arrival.is_none() {
+                request.to_mut().arrival = Some(called_at);
+            }
+        }
+    }
+
+    async fn enter_once(
+        &self,
+        server_id: &str,
+        url: &str,
+        on_progress: &mut impl AsyncFnMut(Progress),
+    ) -> Result<String, Fault> {
+        let mut lines = match self.call_once(server_id, url).await? {
+            Either::Left(answer) => return Ok(answer),
+            Either::Right(body) => Lines::of(&body),
+        };
+        while let Some(line) = lines.next().await? {
+            match Progress::decode(&line) {
+                Ok(progress) => on_progress(progress).await,
+                Err(_) => return Ok(line),
+            }
+        }
+        Err(Fault::Retryable(
+            "the limiter's progress ended early".into(),
+        ))
+    }
+
     async fn call(
         &self,
         server_id: &str,
@@ -80,31 +179,109 @@ impl AdmissionClient {
         message: &str,
     ) -> Result<String, CallError> {
         let url = format!("https://limiter/{operation}?{message}");
-        let mut tries: u32 = 1;
+        let mut tries = Tries::default();
         loop {
             match self.call_once(server_id, &url).await {
-                Ok(answer) => return Ok(answer),
-                Err(Fault::Overloaded) => return Err(CallError::Overloaded),
-                Err(Fault::Retryable(_)) if tries < TRIES_MAX => {
-                    tries = tries.saturating_add(1);
-                    Delay::from(RETRY_PAUSE).await;
+                Ok(Either::Left(answer)) => return Ok(answer),
+                Ok(Either::Right(_)) => {
+                    return Err(CallError::Failed(format!("{operation} answered no line")));
                 }
-                Err(Fault::Retryable(text) | Fault::Final(text)) => {
-                    return Err(CallError::Failed(text));
-                }
+                Err(fault) => tries.after(fault).await?,
             }
         }
     }
 
-    async fn call_once(&self, server_id: &str, url: &str) -> Result<String, Fault> {
+    /// One line, or a stream of them.
+    async fn call_once(
+        &self,
+        server_id: &str,
+        url: &str,
+    ) -> Result<Either<String, ReadableStream>, Fault> {
         let stub = self.namespace.get_by_name(server_id)?;
-        let mut response = stub.fetch_with_str(url).await?;
+        let response = stub.fetch_with_str(url).await?;
         if let Some(answer) = response.headers().get(ANSWER_HEADER)? {
-            return Ok(answer);
+            return Ok(Either::Left(answer));
         }
-        let status = response.status_code();
-        let text = response.text().await.unwrap_or_default();
-        Err(Fault::Final(format!("limiter answered {status}: {text}")))
+        if response.status_code() != 200 {
+            return Err(refusal_of_call(response).await);
+        }
+        match response.into_parts() {
+            (_, ResponseBody::Stream(body)) => Ok(Either::Right(body)),
+            _ => Err(Fault::Final("an answer without content".into())),
+        }
+    }
+}
+
+async fn refusal_of_call(mut response: Response) -> Fault {
+    let status = response.status_code();
+    let text = response.text().await.unwrap_or_default();
+    let text = format!("limiter answered {status}: {text}");
+    if status == 503 {
+        Fault::Retryable(text)
+    } else {
+        Fault::Final(text)
+    }
+}
+
+/// Counts the tries of one call.
+#[derive(Default)]
+struct Tries {
+    made: u32,
+}
+
+impl Tries {
+    /// Waits before the next try, or says why there is none.
+    async fn after(&mut self, fault: Fault) -> Result<(), CallError> {
+        self.made = self.made.saturating_add(1);
+        match fault {
+            Fault::Overloaded => Err(CallError::Overloaded),
+            Fault::Retryable(_) if self.made < TRIES_MAX => {
+                let doublings = self.made.saturating_sub(1);
+                Delay::from(RETRY_PAUSE.saturating_mul(2_u32.saturating_pow(doublings))).await;
+                Ok(())
+            }
+            Fault::Retryable(text) | Fault::Final(text) => Err(CallError::Failed(text)),
+        }
+    }
+}
+
+/// Lines of a body as they arrive.
+struct Lines {
+    reader: ReadableStreamDefaultReader,
+    pending: Vec<u8>,
+}
+
+/// A line is an answer of the protocol at most.
+const LINE_BYTES_MAX: usize = admission::protocol::LINE_LEN_MAX;
+
+impl Lines {
+    fn of(body: &ReadableStream) -> Self {
+        Self {
+            reader: body.get_reader().unchecked_into(),
+            pending: Vec::new(),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<String>, Fault> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                let text = String::from_utf8_lossy(&line);
+                return Ok(Some(text.trim_end().to_owned()));
+            }
+            if self.pending.len() > LINE_BYTES_MAX {
+                return Err(Fault::Final("a line of progress is too long".into()));
+            }
+            match read_chunk(&self.reader).await {
+                Ok(Some(chunk)) => self.pending.extend_from_slice(&chunk.to_vec()),
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    // The object went away in the middle of its answer: the same as a broken call.
+                    let text = worker::Error::from(error).to_string();
+                    return Err(Fault::Retryable(text));
+                }
+            }
+        }
     }
 }
 

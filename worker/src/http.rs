@@ -23,6 +23,8 @@ pub(crate) struct Trail {
     pub(crate) started: Instant,
     /// Time between handing the request to the upstream and its response headers.
     pub(crate) upstream: Duration,
+    /// How often the request was sent upstream.
+    pub(crate) attempts: u32,
     pub(crate) server: Option<String>,
     pub(crate) admission: Option<AdmissionFacts>,
     pub(crate) config_version: Option<u64>,
@@ -34,6 +36,7 @@ impl Trail {
             request_id,
             started: now(),
             upstream: Duration::ZERO,
+            attempts: 0,
             server: None,
             admission: None,
             config_version: None,
@@ -48,6 +51,9 @@ impl Trail {
         }
         if let Some(server) = &self.server {
             headers.set("x-gateway-server", &header_text(server))?;
+        }
+        if self.attempts > 0 {
+            headers.set("x-gateway-attempts", &self.attempts.to_string())?;
         }
         let mut elsewhere = self.upstream;
         if let Some(facts) = &self.admission {

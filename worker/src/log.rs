@@ -3,6 +3,8 @@
 //! One JSON line per event, from allow-listed fields only. No header, no body, no secret and no
 //! prompt can reach a line, because no function here takes one.
 
+use std::time::Duration;
+
 use gateway::error::{Fault, GatewayError};
 use serde_json::json;
 
@@ -28,6 +30,24 @@ pub(crate) fn limiter_error(request_id: &str, operation: &str, error: &CallError
     };
     warn(&json!({
         "event": "limiter_error", "request_id": request_id, "operation": operation, "detail": detail,
+    }));
+}
+
+/// An attempt upstream that brought no answer for the client, and the pause before the next one.
+pub(crate) fn attempt_failed(
+    request_id: &str,
+    server: &str,
+    attempt: u32,
+    outcome: &str,
+    pause: Option<Duration>,
+) {
+    warn(&json!({
+        "event": "attempt_failed",
+        "request_id": request_id,
+        "server": server,
+        "attempt": attempt,
+        "outcome": outcome,
+        "pause_ms": pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
     }));
 }
 

@@ -11,13 +11,12 @@ use futures::future::{Either, select};
 use gateway::observer::{Observer, Output};
 use gateway::settlement::ExchangeEnd;
 use gateway::usage::Usage;
+use gateway_durable::Pipe;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::Delay;
-use worker::web_sys::{
-    ReadableStream, ReadableStreamDefaultReader, WritableStream, WritableStreamDefaultWriter,
-};
+use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader};
 
 use crate::client::ClientGone;
 
@@ -27,21 +26,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// An SSE comment: every client ignores it.
 const COMMENT: &[u8] = b": keep-alive\n\n";
-
-#[wasm_bindgen]
-extern "C" {
-    /// The runtime's own byte pipe: cheaper than a `TransformStream` with callbacks.
-    type IdentityTransformStream;
-
-    #[wasm_bindgen(constructor)]
-    fn new() -> IdentityTransformStream;
-
-    #[wasm_bindgen(method, getter)]
-    fn readable(this: &IdentityTransformStream) -> ReadableStream;
-
-    #[wasm_bindgen(method, getter)]
-    fn writable(this: &IdentityTransformStream) -> WritableStream;
-}
 
 /// What was learned from a body.
 #[derive(Debug)]
@@ -53,27 +37,18 @@ pub(crate) struct Relayed {
 /// A pump between an upstream body and the client.
 pub(crate) struct Relay {
     reader: ReadableStreamDefaultReader,
-    writer: WritableStreamDefaultWriter,
+    client: Pipe,
     observer: Observer,
 }
 
 impl Relay {
-    /// A relay and the stream that the client reads from.
-    pub(crate) fn new(
-        upstream: &ReadableStream,
-        observer: Observer,
-    ) -> Result<(Self, ReadableStream), JsValue> {
-        let pipe = IdentityTransformStream::new();
-        let reader = upstream.get_reader().unchecked_into();
-        let writer = pipe.writable().get_writer()?;
-        Ok((
-            Self {
-                reader,
-                writer,
-                observer,
-            },
-            pipe.readable(),
-        ))
+    /// A relay from an upstream body to the pipe that the client reads from.
+    pub(crate) fn new(upstream: &ReadableStream, client: Pipe, observer: Observer) -> Self {
+        Self {
+            reader: upstream.get_reader().unchecked_into(),
+            client,
+            observer,
+        }
     }
 
     /// Pumps until the end. `silence_max` bounds the silence between two chunks. `error_event` is
@@ -106,7 +81,7 @@ impl Relay {
                 tail.extend_from_slice(event.as_bytes());
                 self.delivered(gone, &tail).await;
             }
-            _ => drop(self.writer.abort()),
+            _ => self.client.abort(),
         }
         Relayed {
             end,
@@ -168,23 +143,25 @@ impl Relay {
 
     /// Sends bytes to the client; false when it has gone away.
     async fn wrote(&self, gone: &ClientGone, bytes: &Uint8Array) -> bool {
-        let written = gone.unless(write_chunk(&self.writer, bytes)).await;
+        let written = gone.unless(self.client.write(bytes)).await;
         written.is_some_and(|written| written.is_ok())
     }
 
     async fn close(&self, tail: &[u8]) -> Result<(), JsValue> {
         if !tail.is_empty() {
-            write_chunk(&self.writer, &Uint8Array::from(tail)).await?;
+            self.client.write_bytes(tail).await?;
         }
-        JsFuture::from(self.writer.close()).await.map(drop)
+        self.client.close().await
     }
 }
 
-/// Measures silence with one timer per tick instead of one per chunk: a chunk only notes that it came,
-/// so silence is measured in whole ticks and noticed up to one tick late.
+/// Measures silence with one timer per tick instead of one per chunk: a chunk only notes that it came.
+/// So silence is measured in whole ticks, and noticed up to one tick late.
 struct Silence {
     tick: Duration,
     timer: Delay,
+    /// Something was heard since the timer was set.
+    heard: bool,
     span: Duration,
 }
 
@@ -199,21 +176,26 @@ impl Silence {
         Self {
             tick,
             timer: Delay::from(tick),
+            heard: false,
             span: Duration::ZERO,
         }
     }
 
-    async fn watch<F: Future + Unpin>(&mut self, work: F) -> Heard<F::Output> {
-        match select(work, &mut self.timer).await {
-            Either::Left((output, _)) => {
-                self.span = Duration::ZERO;
-                Heard::Sound(output)
-            }
-            Either::Right(_) => {
-                self.timer = Delay::from(self.tick);
-                let span = self.span;
-                self.span = span.saturating_add(self.tick);
-                Heard::SilenceOf(span)
+    async fn watch<F: Future + Unpin>(&mut self, mut work: F) -> Heard<F::Output> {
+        loop {
+            match select(&mut work, &mut self.timer).await {
+                Either::Left((output, _)) => {
+                    self.heard = true;
+                    self.span = Duration::ZERO;
+                    return Heard::Sound(output);
+                }
+                Either::Right(_) => {
+                    self.timer = Delay::from(self.tick);
+                    if !std::mem::take(&mut self.heard) {
+                        self.span = self.span.saturating_add(self.tick);
+                        return Heard::SilenceOf(self.span);
+                    }
+                }
             }
         }
     }
@@ -230,13 +212,4 @@ pub(crate) async fn read_chunk(
     } else {
         value.dyn_into().map(Some)
     }
-}
-
-async fn write_chunk(
-    writer: &WritableStreamDefaultWriter,
-    chunk: &Uint8Array,
-) -> Result<(), JsValue> {
-    JsFuture::from(writer.write_with_chunk(chunk))
-        .await
-        .map(drop)
 }

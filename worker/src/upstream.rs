@@ -14,9 +14,11 @@ use wasm_bindgen::JsValue;
 use worker::web_sys::AbortController;
 use worker::{
     AbortSignal, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
+    ResponseBody, ResponseBuilder,
 };
 
 use crate::client::ClientGone;
+use crate::http::Trail;
 
 /// Why no response came.
 #[derive(Debug)]
@@ -78,6 +80,20 @@ fn request_headers(request: &UpstreamRequest<'_>, client: &Headers) -> worker::R
         headers.set("authorization", authorization.expose())?;
     }
     Ok(headers)
+}
+
+/// The head of the client's response, with the gateway's own headers, and the upstream's body.
+pub(crate) fn answer(
+    response: Response,
+    trail: &Trail,
+) -> worker::Result<(ResponseBuilder, ResponseBody)> {
+    let headers = response_headers(response.headers())?;
+    trail.apply(&headers)?;
+    let builder = Response::builder()
+        .with_status(response.status_code())
+        .with_headers(headers);
+    let (_, body) = response.into_parts();
+    Ok((builder, body))
 }
 
 /// Headers of an upstream response that go on to the client; fetched headers are immutable, so

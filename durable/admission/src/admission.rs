@@ -3,31 +3,42 @@
 //! [`Admission`]: limiter, queue and leases as one state machine, driven from outside.
 //!
 //! The shell calls a method with the current instant, drains [`Admission::poll_event`] after every
-//! mutation, and arms one timer at [`Admission::poll_timeout`]. It does nothing else.
+//! mutation, writes what [`Admission::needs_commit`] asks for, and arms one timer at
+//! [`Admission::poll_timeout`]. It does nothing else.
 //!
-//! Owns the order of things. At any instant: first leases expire and what is old leaves the
-//! window, then the head of the queue is granted for as long as it fits, then the one whose
-//! deadline has come leaves. So a waiter whose grant and deadline coincide is granted. A late timer
-//! changes no outcome: the instants passed are gone through in their order, and only the charges
-//! are made at the true time. A settle, a cancellation or a change of limits comes before what is
-//! due at its own instant.
+//! Owns the order of things. At any instant: first leases expire, probes that are silent are taken
+//! as accepted and what is old leaves the window, then the head of the queue is granted for as long
+//! as it fits, then the one whose deadline has come leaves. So a waiter whose grant and deadline
+//! coincide is granted. A late timer changes no outcome: the instants passed are gone through in
+//! their order, and only the charges are made at the true time. A settle, a cancellation, a pause
+//! or a change of limits comes before what is due at its own instant.
 //!
 //! A clock that goes back is held where it was.
 //!
 //! Invariant: after every method nothing that is due is left undone, and the head does not fit.
 
+mod durable;
+mod entry;
+
+pub use durable::{COMMIT_INTERVAL, REENTRY_GRACE};
+
 use crate::estimate::Estimator;
+use crate::lateness::Lateness;
 use crate::lease::{Lease, Leases};
-use crate::limiter::{Limiter, RETRY_AFTER_UNKNOWN};
+use crate::ledger::Ledger;
+use crate::limiter::Limiter;
 use crate::protocol::{
-    Acquire, AdmissionFacts, Grant, Limits, Live, OnFull, Refusal, RefusalReason, Settle,
+    Accepted, Acquire, Grant, Limits, Live, Refusal, RefusalReason, SentLate, Settle,
     SettleOutcome, TicketId,
 };
-use crate::queue::{Queue, Waiter};
-use crate::rank::Sums;
+use crate::queue::Queue;
 use crate::time::Instant;
 use core::time::Duration;
 use std::collections::VecDeque;
+
+/// How long after a step that did nothing the timer comes again: a mistake of ours must cost
+/// lateness, not the object's whole time.
+const STALL_DELAY: Duration = Duration::from_secs(1);
 
 /// The answer to [`Admission::acquire`].
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +68,7 @@ pub enum Event {
         /// Its permit.
         grant: Grant,
     },
-    /// A waiter waits no longer.
+    /// A waiter waits no longer. After a restart nobody may be there to hear it.
     Refused {
         /// Which waiter.
         ticket: TicketId,
@@ -71,6 +82,15 @@ pub enum Event {
     },
 }
 
+/// Where a waiter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Its place now, counted from 1.
+    pub position: u64,
+    /// Estimated wait from now; `None` = nobody can tell.
+    pub estimate: Option<Duration>,
+}
+
 /// The admission of one server.
 #[derive(Debug, Default)]
 pub struct Admission {
@@ -79,8 +99,18 @@ pub struct Admission {
     queue: Queue,
     leases: Leases,
     estimator: Estimator,
+    lateness: Lateness,
+    ledger: Ledger,
     config_version: u64,
+    /// The state row differs from the stored one in what is kept here.
+    changed: bool,
+    /// The last cancellation: whom it let through is not late for the time before it.
+    cancelled_at: Instant,
+    /// When waiters whose call has not come back after a restart are dropped.
+    absent_until: Instant,
     events: VecDeque<Event>,
+    stalls: u64,
+    stalled_until: Instant,
 }
 
 impl Admission {
@@ -96,21 +126,24 @@ impl Admission {
     /// deadline and size. No event is left over for the old call: whatever the answer is, the
     /// shell drops the old call's waiter of that ticket, and from then on cancels the ticket only
     /// for the new one. A ticket whose permit is out gets the same grant again, uncharged, unless
-    /// `attempt` has grown: then the old permit counts as used up and this is a new request.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a ticket enters once; what is learnt per model will keep the texts"
-    )]
+    /// `attempt` has grown: then the old permit counts as used up and the request waits for a new
+    /// one at its old place; with `pause` the upstream had refused it.
     pub fn acquire(&mut self, request: Acquire, now: Instant) -> Acquired {
         let repeated = self.queue.contains(&request.ticket);
         self.advance(now);
         self.see_config_version(request.config_version);
+        let pause = request.pause.filter(|_| self.is_further_attempt(&request));
+        if let Some(pause) = pause {
+            // Before anything else is granted at this instant.
+            let lease = self.leases.get(&request.ticket);
+            self.limiter.refused(lease, pause, self.now);
+        }
         self.adopt(request.limits);
         self.catch_up();
         if repeated {
             self.drop_answers(&request.ticket);
         }
-        let acquired = self.enter(&request);
+        let acquired = self.enter(request);
         self.catch_up();
         acquired
     }
@@ -120,17 +153,38 @@ impl Admission {
         self.advance(now);
         let lease = self.leases.remove(&settle.ticket);
         if let Some(lease) = &lease {
-            let Lease {
-                bucket, reserved, ..
-            } = *lease;
-            match (settle.outcome, settle.tokens) {
-                (SettleOutcome::NotSent, _) => self.limiter.refund(bucket, reserved),
-                (_, Some(actual)) => self.limiter.correct(bucket, reserved, actual, self.now),
-                (_, None) => {}
-            }
+            self.end(lease, settle);
         }
         self.catch_up();
         lease.is_some()
+    }
+
+    /// The upstream took a probing request on. False if the permit is unknown.
+    pub fn accepted(&mut self, accepted: &Accepted, now: Instant) -> bool {
+        self.advance(now);
+        self.hear(&accepted.ticket);
+        self.catch_up();
+        self.leases.get(&accepted.ticket).is_some()
+    }
+
+    /// The request of a permit goes upstream only now: its charge moves to this instant, so that it
+    /// leaves the window no earlier than a whole window after it was sent. False if the permit is
+    /// unknown.
+    ///
+    /// A busy Worker may take longer from grant to sending than the window's guard allows for. A
+    /// crash that forgets the move leaves the charge where it was, so it uses the allowance up like
+    /// a grant.
+    pub fn sent_late(&mut self, sent: &SentLate, now: Instant) -> bool {
+        self.advance(now);
+        let lease = self.leases.get(&sent.ticket);
+        let charge = lease.map(|lease| (lease.bucket, lease.reserved));
+        if let Some((bucket, reserved)) = charge {
+            let moved = self.limiter.move_charge(bucket, reserved, self.now);
+            self.leases.rebook(&sent.ticket, moved);
+            self.ledger.grant(reserved, self.now);
+        }
+        self.catch_up();
+        charge.is_some()
     }
 
     /// Takes a waiter out of the queue and answers it with [`RefusalReason::Cancelled`], for the
@@ -139,6 +193,7 @@ impl Admission {
     pub fn cancel(&mut self, ticket: &TicketId, now: Instant) -> bool {
         self.now = self.now.max(now);
         let waiter = self.queue.remove(ticket);
+        self.cancelled_at = self.now;
         let cancelled = waiter.is_some();
         if let Some(waiter) = waiter {
             self.refuse(waiter, RefusalReason::Cancelled);
@@ -159,11 +214,13 @@ impl Admission {
 
     /// Notes a configuration version, so that answers tell older Workers to refresh.
     pub fn see_config_version(&mut self, version: u64) {
+        self.changed |= version > self.config_version;
         self.config_version = self.config_version.max(version);
     }
 
     /// No grants before `until` (at most [`PAUSE_MAX`](crate::PAUSE_MAX) from now); waiters wait.
-    /// Of several pauses the longest counts.
+    /// Of several pauses the longest counts. What the upstream refuses is said by the request
+    /// ([`Acquire::pause`], [`Settle::pause`]) and is probed afterwards; this pause is not.
     pub fn pause_until(&mut self, until: Instant, now: Instant) {
         self.advance(now);
         self.limiter.pause(until, self.now);
@@ -182,15 +239,24 @@ impl Admission {
     }
 
     /// When [`Admission::handle_timeout`] has something to do: the exact instant at which the head
-    /// fits, the earliest deadline, or the earliest expiry of a lease. Later than the last `now`.
+    /// fits, the earliest deadline, the earliest expiry of a lease, and so on. Later than the last
+    /// `now`.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let instants = [
-            self.head_fits_at(),
-            self.queue.next_deadline(),
-            self.leases.next_expiry(),
-        ];
-        instants.into_iter().flatten().min()
+        let due = self.next_due()?;
+        Some(due.max(self.stalled_until))
+    }
+
+    /// Where a waiter stands at `now`; `None` if it does not wait.
+    #[must_use]
+    pub fn progress(&self, ticket: &TicketId, now: Instant) -> Option<Progress> {
+        let waiter = self.queue.get(ticket)?;
+        let ahead = self.queue.ahead_of(waiter.place);
+        let tokens = self.tokens(&waiter.demand);
+        Some(Progress {
+            position: ahead.count.saturating_add(1),
+            estimate: self.limiter.wait(ahead, tokens, self.now.max(now)),
+        })
     }
 
     /// The picture at `now`.
@@ -199,6 +265,7 @@ impl Admission {
         let now = self.now.max(now);
         let used = self.limiter.used_at(now);
         let limits = self.limiter.limits();
+        let (wake_late_ms_p99, wake_late_ms_max) = self.lateness.p99_and_max();
         Live {
             queue_length: self.queue.total().count,
             queue_oldest_wait: self.queue.first().map_or(Duration::ZERO, |waiter| {
@@ -213,256 +280,156 @@ impl Admission {
             next_grant_in: self.head_fits_at().map(|at| at.saturating_since(now)),
             paused_until: self.limiter.paused_until(now),
             config_version: self.config_version,
+            probing: self.limiter.probe().is_probing(),
+            estimates: self.estimator.len(),
+            wake_late_ms_p99,
+            wake_late_ms_max,
+            stalls: self.stalls,
         }
     }
 
     /// Moves time to `now` and does what was due before it.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(due) = self.poll_timeout()
+        while let Some(due) = self.next_due()
             && due < self.now
-        {
-            self.step(due);
-        }
+            && self.step(due)
+        {}
         self.limiter.expire(self.now);
     }
 
     /// Does what is due by now.
     fn catch_up(&mut self) {
-        while let Some(due) = self.poll_timeout()
+        while let Some(due) = self.next_due()
             && due <= self.now
-        {
-            self.step(due);
-        }
+            && self.step(due)
+        {}
     }
 
-    /// One instant: leases, window, then grants and deadlines in turn. A deadline that takes the
-    /// head away may let the next one through at the same instant.
-    fn step(&mut self, at: Instant) {
-        while let Some(ticket) = self.leases.pop_expired(at) {
-            self.events.push_back(Event::LeaseExpired { ticket });
+    fn next_due(&self) -> Option<Instant> {
+        let absent = self.queue.has_absent().then_some(self.absent_until);
+        let instants = [
+            self.head_fits_at(),
+            self.queue.next_deadline(),
+            self.leases.next_expiry(),
+            self.limiter.probe().next_silence(),
+            self.ledger.seal_at(),
+            absent,
+        ];
+        instants.into_iter().flatten().min()
+    }
+
+    /// One instant: leases, probes, window, then grants and deadlines in turn. A deadline that
+    /// takes the head away may let the next one through at the same instant.
+    ///
+    /// Something is due, so something must happen. If nothing does, the core contradicts itself,
+    /// and going on would be for ever: that is counted, and left until [`STALL_DELAY`] later.
+    fn step(&mut self, at: Instant) -> bool {
+        let mut done = self.ledger.seal(at) | self.leases.find(at);
+        while let Some(lease) = self.leases.pop_expired(at) {
+            self.expired(&lease);
+            done = true;
         }
-        self.limiter.expire(at);
+        while let Some(ticket) = self.limiter.probe().silent(at).cloned() {
+            if !self.hear(&ticket) {
+                self.limiter.probe_mut().drop_first_unheard();
+            }
+            done = true;
+        }
+        done |= self.limiter.expire(at);
+        while self.absent_until <= at
+            && let Some(waiter) = self.queue.pop_absent()
+        {
+            self.refuse(waiter, RefusalReason::Cancelled);
+            done = true;
+        }
         loop {
-            self.grant_heads(at);
+            done |= self.grant_heads(at);
             let Some(waiter) = self.queue.pop_due(at) else {
                 break;
             };
             self.refuse(waiter, RefusalReason::QueueTimeout);
+            done = true;
         }
+        if !done {
+            self.stalls = self.stalls.saturating_add(1);
+            self.stalled_until = self.now.saturating_add(STALL_DELAY);
+        }
+        debug_assert!(done, "due at {at:?}, and nothing happened");
+        done
     }
 
-    fn grant_heads(&mut self, at: Instant) {
+    fn grant_heads(&mut self, at: Instant) -> bool {
+        let mut granted = false;
         while let Some(head) = self.queue.first()
-            && self.limiter.fits(head.tokens, self.leases.count(), at)
+            && head.present
+            && self
+                .limiter
+                .fits(self.tokens(&head.demand), self.leases.slots(), at)
             && let Some(waiter) = self.queue.pop_first()
         {
+            let fitted = at.max(self.cancelled_at);
+            self.lateness.note(self.now.saturating_since(fitted));
             let ticket = waiter.ticket.clone();
-            let grant = self.grant(waiter);
+            let grant = self.grant(waiter, at);
             self.events.push_back(Event::Granted { ticket, grant });
+            granted = true;
         }
+        granted
     }
 
     fn head_fits_at(&self) -> Option<Instant> {
-        let head = self.queue.first()?;
-        self.limiter.fits_at(head.tokens, self.leases.count())
+        let head = self.queue.first().filter(|head| head.present)?;
+        let tokens = self.tokens(&head.demand);
+        self.limiter.fits_at(tokens, self.leases.slots())
     }
 
-    fn adopt(&mut self, limits: Limits) {
-        if !self.limiter.adopt(limits) {
-            return;
+    /// A lease has expired: nothing is known of its request, but that it is over.
+    fn expired(&mut self, lease: &Lease) {
+        if let Some(kind) = lease.probe {
+            let probe = self.limiter.probe_mut();
+            probe.accepted(kind, lease.granted_at, &lease.ticket);
         }
-        if !self.limiter.limits().enabled {
-            while let Some(waiter) = self.queue.pop_first() {
-                self.refuse(waiter, RefusalReason::Disabled);
+        let ticket = lease.ticket.clone();
+        self.events.push_back(Event::LeaseExpired { ticket });
+    }
+
+    /// A lease was settled: charge what was really used, hear what the upstream said, learn.
+    fn end(&mut self, lease: &Lease, settle: &Settle) {
+        match (settle.outcome, settle.tokens) {
+            (SettleOutcome::NotSent, _) => self.limiter.refund(lease.bucket, lease.reserved),
+            (SettleOutcome::UpstreamRefused, _) => {
+                let pause = settle.pause.unwrap_or_default();
+                self.limiter.refused(Some(lease), pause, self.now);
             }
-        }
-        self.catch_up();
-        while let Some((waiter, reason)) = self.pop_overfull() {
-            self.refuse(waiter, reason);
-        }
-    }
-
-    /// Whoever must leave an overfull queue. Counted by arrival, so it makes no difference in
-    /// which order waiters come back after a restart.
-    fn pop_overfull(&mut self) -> Option<(Waiter, RefusalReason)> {
-        let limits = self.limiter.limits();
-        if self.queue.total().count <= limits.queue_max {
-            return None;
-        }
-        if limits.queue_max == 0 {
-            return Some((self.queue.pop_first()?, RefusalReason::QueueFull));
-        }
-        Some(match limits.on_full {
-            OnFull::EvictOldest => (self.queue.pop_first()?, RefusalReason::QueueEvicted),
-            OnFull::RejectNewest => (self.queue.pop_last()?, RefusalReason::QueueFull),
-        })
-    }
-
-    /// The answer to a request, with nothing due before it.
-    fn enter(&mut self, request: &Acquire) -> Acquired {
-        if let Some(lease) = self.leases.get(&request.ticket) {
-            if lease.attempt >= request.attempt {
-                return Acquired::Granted(self.grant_again(lease));
+            (_, Some(actual)) => {
+                let more = self.limiter.correct(lease, actual, self.now);
+                self.ledger.correct_upwards(more);
             }
-            self.leases.remove(&request.ticket);
+            (_, None) => {}
         }
-        let previous = self.queue.remove(&request.ticket);
-        let mut waiter = self.waiter(request, previous.as_ref());
-        if !self.limiter.limits().enabled {
-            let reason = RefusalReason::Disabled;
-            return Acquired::Refused(self.refusal(&waiter, reason, RETRY_AFTER_UNKNOWN));
-        }
-        let ahead = self.queue.ahead_of(waiter.place);
-        let in_flight = self.leases.count();
-        if ahead.count == 0 && self.limiter.fits(waiter.tokens, in_flight, self.now) {
-            return Acquired::Granted(self.grant(waiter));
-        }
-        if previous.is_none() {
-            waiter.position = ahead.count.saturating_add(1);
-        }
-        self.wait(waiter, ahead, request.wait_max)
-    }
-
-    /// The request as a waiter, at its old place if it has one.
-    fn waiter(&mut self, request: &Acquire, previous: Option<&Waiter>) -> Waiter {
-        let arrival = request.arrival.unwrap_or(self.now).min(self.now);
-        let place = match previous {
-            Some(previous) => previous.place,
-            None => self.queue.place(arrival),
-        };
-        let timeout = self.limiter.limits().queue_timeout;
-        let timeout = request.wait_max.map_or(timeout, |max| max.min(timeout));
-        let tokens = self.estimator.expected_tokens(request);
-        Waiter {
-            ticket: request.ticket.clone(),
-            place,
-            deadline: place.arrival.saturating_add(timeout),
-            tokens,
-            weight: self.limiter.reservation(tokens),
-            position: previous.map_or(0, |previous| previous.position),
-            attempt: request.attempt,
-        }
-    }
-
-    /// Queues a request that does not fit now, unless its deadline or the queue's length forbid.
-    fn wait(&mut self, waiter: Waiter, ahead: Sums, wait_max: Option<Duration>) -> Acquired {
-        let ahead = ahead.minus(self.about_to_be_evicted(ahead));
-        let estimate = self.limiter.wait(ahead, waiter.tokens, self.now);
-        let unreachable = |wait_max: Duration| {
-            let late = |wait| self.now.saturating_add(wait) > waiter.deadline;
-            wait_max.is_zero() || estimate.is_some_and(late)
-        };
-        if wait_max.is_some_and(unreachable) {
-            let retry_after = estimate.unwrap_or(RETRY_AFTER_UNKNOWN);
-            let reason = RefusalReason::DeadlineUnreachable;
-            return Acquired::Refused(self.refusal(&waiter, reason, retry_after));
-        }
-        if waiter.deadline <= self.now {
-            let retry_after = self.wait_at_tail(waiter.tokens);
-            let reason = RefusalReason::QueueTimeout;
-            return Acquired::Refused(self.refusal(&waiter, reason, retry_after));
-        }
-        let Waiter {
-            ticket, position, ..
-        } = waiter.clone();
-        self.queue.insert(waiter);
-        if let Some((loser, reason)) = self.pop_overfull() {
-            if loser.ticket == ticket {
-                let retry_after = self.wait_at_tail(loser.tokens);
-                return Acquired::Refused(self.refusal(&loser, reason, retry_after));
-            }
-            self.refuse(loser, reason);
-        }
-        Acquired::Queued { ticket, position }
-    }
-
-    /// The oldest waiter, where it stands ahead of a newcomer and a full queue will evict it.
-    fn about_to_be_evicted(&self, ahead: Sums) -> Sums {
-        let limits = self.limiter.limits();
-        let full = self.queue.total().count >= limits.queue_max;
-        match self.queue.first() {
-            Some(oldest) if full && ahead.count > 0 && limits.on_full == OnFull::EvictOldest => {
-                Sums {
-                    count: 1,
-                    weight: oldest.weight,
+        if let Some(kind) = lease.probe {
+            let probe = self.limiter.probe_mut();
+            match settle.outcome {
+                SettleOutcome::Completed | SettleOutcome::ClientGone => {
+                    probe.accepted(kind, lease.granted_at, &lease.ticket);
                 }
+                SettleOutcome::UpstreamFailed | SettleOutcome::NotSent => {
+                    probe.lost(kind, lease.granted_at, &lease.ticket);
+                }
+                SettleOutcome::UpstreamRefused => {}
             }
-            _ => Sums::default(),
+        }
+        if settle.outcome == SettleOutcome::Completed {
+            self.estimator.learn(&lease.demand, settle, self.now);
         }
     }
 
-    fn grant(&mut self, waiter: Waiter) -> Grant {
-        let (bucket, reserved) = self.limiter.charge(waiter.tokens, self.now);
-        let lease = Lease {
-            ticket: waiter.ticket,
-            granted_at: self.now,
-            expires_at: self.now.saturating_add(self.limiter.limits().lease),
-            bucket,
-            reserved,
-            attempt: waiter.attempt,
-            position: waiter.position,
-            wait: self.now.saturating_since(waiter.place.arrival),
+    /// The upstream took the request of this ticket on. False if nothing was waited for.
+    fn hear(&mut self, ticket: &TicketId) -> bool {
+        let Some((kind, granted_at)) = self.leases.probe_ended(ticket) else {
+            return false;
         };
-        let grant = self.grant_again(&lease);
-        self.leases.insert(lease);
-        grant
-    }
-
-    /// The grant of a lease, with what is left of the limits now.
-    fn grant_again(&self, lease: &Lease) -> Grant {
-        Grant {
-            permit: lease.permit(),
-            admission: self.facts(lease.position, lease.wait),
-        }
-    }
-
-    /// Answers a waiter that has left the queue.
-    fn refuse(&mut self, waiter: Waiter, reason: RefusalReason) {
-        let retry_after = match reason {
-            RefusalReason::Cancelled => Duration::ZERO,
-            RefusalReason::Disabled => RETRY_AFTER_UNKNOWN,
-            _ => self.wait_at_tail(waiter.tokens),
-        };
-        let refusal = self.refusal(&waiter, reason, retry_after);
-        self.events.push_back(Event::Refused {
-            ticket: waiter.ticket,
-            refusal,
-        });
-    }
-
-    fn refusal(&self, waiter: &Waiter, reason: RefusalReason, retry_after: Duration) -> Refusal {
-        let wait = self.now.saturating_since(waiter.place.arrival);
-        Refusal {
-            reason,
-            retry_after,
-            admission: self.facts(waiter.position, wait),
-        }
-    }
-
-    /// What a request of `tokens` would wait behind everybody who waits now.
-    fn wait_at_tail(&self, tokens: u64) -> Duration {
-        self.limiter
-            .wait(self.queue.total(), tokens, self.now)
-            .unwrap_or(RETRY_AFTER_UNKNOWN)
-    }
-
-    fn facts(&self, position: u64, wait: Duration) -> AdmissionFacts {
-        let (requests, tokens) = self.limiter.budgets(self.now);
-        AdmissionFacts {
-            position,
-            wait,
-            requests,
-            tokens,
-            config_version: self.config_version,
-        }
-    }
-
-    /// Forgets the answers of a call that is repeated: the new call's own answer replaces them.
-    fn drop_answers(&mut self, repeated: &TicketId) {
-        self.events.retain(|event| match event {
-            Event::Granted { ticket, .. } | Event::Refused { ticket, .. } => ticket != repeated,
-            Event::LeaseExpired { .. } => true,
-        });
+        self.limiter.probe_mut().accepted(kind, granted_at, ticket)
     }
 }

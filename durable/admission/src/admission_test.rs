@@ -8,6 +8,11 @@
 
 mod bench;
 mod changes;
+mod durable;
+mod garbage;
+mod learning;
+mod probing;
+mod provider;
 
 use crate::Event;
 use crate::protocol::{Limits, OnFull, RefusalReason, SettleOutcome};

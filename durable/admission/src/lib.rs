@@ -14,10 +14,16 @@ pub mod time;
 
 mod admission;
 mod estimate;
+mod lateness;
 mod lease;
+mod ledger;
 mod limiter;
+mod marks;
+mod probe;
 mod queue;
 mod rank;
+mod rows;
+mod state;
 mod window;
 
 #[cfg(test)]
@@ -25,10 +31,13 @@ mod admission_test;
 #[cfg(test)]
 mod model_test;
 
-pub use admission::{Acquired, Admission, Event};
-pub use estimate::{EXPECTED_OUTPUT_TOKENS, PROMPT_BYTES_PER_TOKEN, TOKENS_MAX};
+pub use admission::{Acquired, Admission, COMMIT_INTERVAL, Event, Progress, REENTRY_GRACE};
+pub use estimate::{EXPECTED_OUTPUT_TOKENS, MODELS_LEN_MAX, PROMPT_BYTES_PER_TOKEN, TOKENS_MAX};
 pub use lease::PERMITS_MAX;
+pub use ledger::{ALLOWANCE_PART, SEAL_AFTER};
 pub use limiter::{PAUSE_MAX, RETRY_AFTER_UNKNOWN};
+pub use probe::{FORGET, SILENCE};
 pub use queue::QUEUE_LEN_MAX;
+pub use state::{BucketRow, Changes, Commit, LeaseRow, ModelRow, State, StateRow, WaiterRow};
 pub use time::Instant;
-pub use window::{BUCKET, GUARD, WINDOW};
+pub use window::{BUCKET, GUARD, SEND_DELAY_MAX, WINDOW};

@@ -1,7 +1,7 @@
-//! 限流器：限额、窗口与暂停合在一起，回答“现在能走吗”“何时能走”。
+//! 限流器：限额、窗口、暂停与试探合在一起，回答“现在能走吗”“何时能走”。
 //!
-//! The limiter: limits, window and pause together answer whether a request fits, when it will,
-//! and how long one with others ahead of it is likely to wait.
+//! The limiter: limits, window, pause and probing together answer whether a request fits, when it
+//! will, and how long one with others ahead of it is likely to wait.
 //!
 //! Owns the limits in force and what counts against them. Knows no order among requests.
 //!
@@ -9,10 +9,13 @@
 //! debt (usage beyond its reservation) or after the limit was lowered.
 
 use crate::estimate::TOKENS_MAX;
-use crate::lease::PERMITS_MAX;
-use crate::protocol::{Budget, Limits};
+use crate::lease::{Lease, PERMITS_MAX};
+use crate::probe::{Kind, Probe, Refused, Way};
+use crate::protocol::{Budget, Limits, TicketId};
 use crate::queue::QUEUE_LEN_MAX;
 use crate::rank::Sums;
+use crate::rows::{learnt_of, limits_of, limits_row, probe_row};
+use crate::state::{BucketRow, COUNT_MAX, StateRow};
 use crate::time::Instant;
 use crate::window::{BucketIndex, Count, Usage, Window, cycle_ms};
 use core::time::Duration;
@@ -20,6 +23,9 @@ use core::time::Duration;
 /// Longest pause taken on at once: a provider that asks for more is asked again after an hour, so
 /// that one wrong header cannot stop a server for good.
 pub const PAUSE_MAX: Duration = Duration::from_hours(1);
+
+/// Shortest pause after a refusal by the upstream: what is granted afterwards is granted later.
+const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// What a refusal gives as `retry_after` where no estimate exists: the server is paused or
 /// disabled, and only an operator knows for how long. One window, so that clients do not hammer.
@@ -32,6 +38,17 @@ pub(crate) struct Limiter {
     adopted: bool,
     window: Window,
     paused_until: Instant,
+    probe: Probe,
+    /// Anything but the window has changed since the state was last taken.
+    changed: bool,
+}
+
+/// A charge that was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Charge {
+    pub(crate) bucket: BucketIndex,
+    pub(crate) reserved: u64,
+    pub(crate) probe: Option<Kind>,
 }
 
 impl Limiter {
@@ -46,6 +63,7 @@ impl Limiter {
             return false;
         }
         self.adopted = true;
+        self.changed = true;
         self.limits = Limits {
             queue_max: limits.queue_max.min(QUEUE_LEN_MAX),
             ..limits
@@ -53,15 +71,46 @@ impl Limiter {
         true
     }
 
-    /// Lets time pass in the window.
-    pub(crate) fn expire(&mut self, at: Instant) {
+    /// Lets time pass in the window. True if a belief about the upstream ended with it.
+    pub(crate) fn expire(&mut self, at: Instant) -> bool {
         self.window.expire(at);
+        let forgot = self.probe.forget(at);
+        self.changed |= forgot;
+        forgot
     }
 
     /// No grants before `until`, at most [`PAUSE_MAX`] from now; never shortens a pause.
     pub(crate) fn pause(&mut self, until: Instant, now: Instant) {
         let until = until.min(now.saturating_add(PAUSE_MAX));
+        self.changed |= until > self.paused_until;
         self.paused_until = self.paused_until.max(until);
+    }
+
+    /// The upstream refused a request and wants no other for `pause`: the server pauses, and what
+    /// is known of the request's own charge is given back but for the request itself.
+    pub(crate) fn refused(&mut self, lease: Option<&Lease>, pause: Duration, now: Instant) {
+        self.pause(now.saturating_add(pause.max(REFUSED_PAUSE_MIN)), now);
+        if let Some(lease) = lease {
+            self.window.refuse(lease.bucket, lease.reserved);
+        }
+        self.probe.refused(&Refused {
+            granted_at: lease.map(|lease| lease.granted_at),
+            accepted: self.window.total().get(Count::Accepted),
+            until: self.paused_until,
+            now,
+        });
+        self.changed = true;
+    }
+
+    /// What is found out about the upstream.
+    pub(crate) const fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// The same, because something was heard.
+    pub(crate) fn probe_mut(&mut self) -> &mut Probe {
+        self.changed = true;
+        &mut self.probe
     }
 
     /// The end of the pause, if it lies ahead.
@@ -69,31 +118,36 @@ impl Limiter {
         Some(self.paused_until).filter(|until| *until > now)
     }
 
-    /// Whether a request of `tokens` may be granted at `at`, with `in_flight` permits out.
-    pub(crate) fn fits(&self, tokens: u64, in_flight: u64, at: Instant) -> bool {
+    /// Whether a request of `tokens` may be granted at `at`, with `slots` taken.
+    pub(crate) fn fits(&self, tokens: u64, slots: u64, at: Instant) -> bool {
         let used = self.window.total();
         let room = |limit: Option<u64>, used: u64, own: u64| {
             limit.is_none_or(|limit| used.saturating_add(own) <= limit)
         };
         !self.is_stopped()
             && self.paused_until <= at
-            && self.has_slot(in_flight)
+            && self.has_slot(slots)
+            && self.probe.way(used.get(Count::Accepted), at) != Way::Shut
             && room(self.limits.rpm, used.requests, 1)
             && room(self.limits.tpm, used.tokens, self.reservation(tokens))
     }
 
     /// The exact instant from which a request of `tokens` fits if nothing else happens.
     /// `None` where only a settle or a change of limits can let it through.
-    pub(crate) fn fits_at(&self, tokens: u64, in_flight: u64) -> Option<Instant> {
+    pub(crate) fn fits_at(&self, tokens: u64, slots: u64) -> Option<Instant> {
         let own = Sums {
             count: 1,
             weight: self.reservation(tokens),
         };
-        if self.has_slot(in_flight) {
-            self.fits_after(own, self.window.edge())
-        } else {
-            None
-        }
+        let accepted = self.window.total().get(Count::Accepted);
+        let below = |ceiling: u64| {
+            let must_leave = accepted.saturating_add(1).saturating_sub(ceiling);
+            self.window.left_by(Count::Accepted, must_leave)
+        };
+        let fits = self
+            .fits_after(own, self.window.edge())
+            .filter(|_| self.has_slot(slots))?;
+        Some(fits.max(self.probe.opens_at(self.window.edge(), below)))
     }
 
     /// Estimated wait of a request of `tokens` behind `ahead`; `None` = nobody can tell.
@@ -101,32 +155,69 @@ impl Limiter {
     /// From what the window holds: the instant when enough requests and tokens have left for all
     /// of them, with a full cycle of the window for each time that the limit itself is exceeded.
     /// It is an estimate: waiters ahead may leave, reservations be corrected, tokens not pack
-    /// without gaps; and slots that are taken free themselves nobody knows when, so with
-    /// `max_concurrency` it is a lower bound.
+    /// without gaps; slots that are taken free themselves nobody knows when, so with
+    /// `max_concurrency` it is a lower bound; and what the upstream really takes is a guess.
     pub(crate) fn wait(&self, ahead: Sums, tokens: u64, now: Instant) -> Option<Duration> {
         let own = Sums {
             count: 1,
             weight: self.reservation(tokens),
         };
-        let at = self.fits_after(ahead.plus(own), now)?;
+        let demand = ahead.plus(own);
+        let start = now.max(self.paused_until);
+        let found_out = match self.probe.rate(cycle_ms()) {
+            None => start,
+            Some(rate) => self.room_for(rate, Count::Accepted, demand.count, start)?,
+        };
+        let at = self.fits_after(demand, now)?.max(found_out);
         Some(at.saturating_since(now))
     }
 
-    /// Charges a request that fits; returns its bucket and the tokens reserved.
-    pub(crate) fn charge(&mut self, tokens: u64, now: Instant) -> (BucketIndex, u64) {
+    /// Charges a request that fits since `at`.
+    pub(crate) fn charge(
+        &mut self,
+        ticket: &TicketId,
+        tokens: u64,
+        at: Instant,
+        now: Instant,
+    ) -> Charge {
         let reserved = self.reservation(tokens);
-        (self.window.charge(reserved, now), reserved)
+        let accepted = self.window.total().get(Count::Accepted);
+        let probe = match self.probe.way(accepted, at) {
+            Way::Probe(kind) => Some(kind),
+            Way::Open | Way::Shut => None,
+        };
+        if let Some(kind) = probe {
+            self.probe_mut().granted(kind, ticket, now);
+        }
+        Charge {
+            bucket: self.window.charge(reserved, now),
+            reserved,
+            probe,
+        }
     }
 
-    /// Replaces a reservation by the actual usage.
-    pub(crate) fn correct(&mut self, bucket: BucketIndex, reserved: u64, actual: u64, at: Instant) {
+    /// Replaces a reservation by the actual usage; returns by how much it was exceeded.
+    pub(crate) fn correct(&mut self, lease: &Lease, actual: u64, at: Instant) -> u64 {
+        let actual = actual.min(TOKENS_MAX);
         self.window
-            .correct(bucket, reserved, actual.min(TOKENS_MAX), at);
+            .correct(lease.bucket, lease.reserved, actual, at);
+        actual.saturating_sub(lease.reserved)
     }
 
     /// Takes back a charge of which nothing reached the upstream.
     pub(crate) fn refund(&mut self, bucket: BucketIndex, reserved: u64) {
         self.window.refund(bucket, reserved);
+    }
+
+    /// Moves a charge to `now`.
+    pub(crate) fn move_charge(
+        &mut self,
+        bucket: BucketIndex,
+        reserved: u64,
+        now: Instant,
+    ) -> BucketIndex {
+        self.window.refund(bucket, reserved);
+        self.window.charge(reserved, now)
     }
 
     /// What counts against the limits at `at`.
@@ -159,14 +250,54 @@ impl Limiter {
         }
     }
 
+    /// The window, to store it.
+    pub(crate) const fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
+    }
+
+    /// Whether there is nothing to store.
+    pub(crate) fn is_stored(&self) -> bool {
+        !self.changed && self.window.is_stored()
+    }
+
+    /// Writes what there is once into the row.
+    pub(crate) fn write(&mut self, row: &mut StateRow) {
+        self.changed = false;
+        row.paused_until_ms = self.paused_until.as_millis().min(COUNT_MAX);
+        row.limits = self.adopted.then(|| limits_row(&self.limits));
+        row.probe = self.probe.learnt().map(|learnt| probe_row(&learnt));
+    }
+
+    /// A limiter as it was stored, as of `now`, with what may have been granted since charged to
+    /// this instant.
+    pub(crate) fn restore(row: &StateRow, buckets: Vec<BucketRow>, now: Instant) -> Self {
+        let mut limiter = Self {
+            window: Window::restore(buckets, now),
+            ..Self::default()
+        };
+        if let Some(limits) = &row.limits {
+            limiter.adopt(limits_of(limits));
+        }
+        limiter.pause(Instant::from_millis(row.paused_until_ms), now);
+        if let Some(probe) = &row.probe {
+            limiter.probe.restore(learnt_of(probe, now));
+        }
+        limiter.window.charge_lost(
+            row.allowance_requests,
+            row.allowance_tokens.min(COUNT_MAX),
+            now,
+        );
+        limiter
+    }
+
     /// Whether a limit of zero stops everything.
     fn is_stopped(&self) -> bool {
         let limits = &self.limits;
         [limits.rpm, limits.tpm, limits.concurrency].contains(&Some(0))
     }
 
-    fn has_slot(&self, in_flight: u64) -> bool {
-        in_flight < self.limits.concurrency.unwrap_or(u64::MAX).min(PERMITS_MAX)
+    fn has_slot(&self, slots: u64) -> bool {
+        slots < self.limits.concurrency.unwrap_or(u64::MAX).min(PERMITS_MAX)
     }
 
     /// From when the whole `demand` has been let through, as far as window and pause tell; not

@@ -1,8 +1,10 @@
 //! 参照模型测试：随机操作下，核心与最笨的写法逐步一致。
 //!
 //! The core against the reference model, in virtual time: after every one of many random
-//! operations the answer, the events, the timer and the live picture are equal. Beside it, from
-//! the grants alone: no window over the limit, no order broken, no permit doubled or lost.
+//! operations the answer, the events, the timer and the live picture are equal. Now and then
+//! changes are committed, and now and then the core crashes and is restored from what was
+//! committed last, and only from that. Beside it, from the grants alone: no window and no
+//! concurrency over the limit, no order broken, no permit doubled or lost.
 //!
 //! `ADMISSION_SEED` and `ADMISSION_OPERATIONS` override the seed and the number of operations; a
 //! failure prints the seed of its episode.
@@ -15,16 +17,25 @@
 mod naive;
 mod outsider;
 mod random;
+mod store;
 
-use crate::Admission;
-use crate::protocol::{Acquire, Limits, Live, OnFull, Settle, SettleOutcome, TicketId};
+use crate::protocol::{
+    Accepted, Acquire, Limits, Live, OnFull, SentLate, Settle, SettleOutcome, TicketId,
+};
 use crate::time::Instant;
+use crate::{Admission, Commit, Event, State};
 use core::time::Duration;
 use naive::Model;
 use outsider::{Call, Outsider};
 pub(crate) use random::Random;
+pub(crate) use store::Store;
 
-const OPERATIONS_DEFAULT: u64 = 240_000;
+/// A minute of a slow machine without optimisation, seconds of any with it.
+const OPERATIONS_DEFAULT: u64 = if cfg!(debug_assertions) {
+    200_000
+} else {
+    2_000_000
+};
 const EPISODE_LEN: u64 = 600;
 
 /// One core and one model under the same operations.
@@ -33,6 +44,7 @@ struct Episode {
     core: Admission,
     model: Model,
     outsider: Outsider,
+    store: Store,
     now: Instant,
     /// The latest instant that the core was told.
     told: Instant,
@@ -40,6 +52,7 @@ struct Episode {
     limits: Limits,
     adopted: bool,
     tickets: u64,
+    crashes: u64,
 }
 
 fn variable(name: &str, default: u64) -> u64 {
@@ -51,7 +64,7 @@ fn core_and_reference_model_agree_on_every_random_operation() {
     let seed = variable("ADMISSION_SEED", 20_260_101);
     let operations = variable("ADMISSION_OPERATIONS", OPERATIONS_DEFAULT);
     println!("ADMISSION_SEED={seed} ADMISSION_OPERATIONS={operations}");
-    let (mut grants, mut refusals) = (0, 0);
+    let (mut grants, mut refusals, mut crashes) = (0, 0, 0);
     for episode in 0..operations.div_ceil(EPISODE_LEN) {
         println!("episode seed {}", seed + episode);
         let mut episode = Episode::new(seed + episode);
@@ -61,9 +74,10 @@ fn core_and_reference_model_agree_on_every_random_operation() {
         episode.finish();
         grants += episode.outsider.grants;
         refusals += episode.outsider.refusals;
+        crashes += episode.crashes;
     }
-    println!("{grants} grants, {refusals} refusals");
-    assert!(grants > operations / 20 && refusals > operations / 50);
+    println!("{grants} grants, {refusals} refusals, {crashes} crashes");
+    assert!(grants > operations / 20 && refusals > operations / 50 && crashes > operations / 100);
 }
 
 impl Episode {
@@ -73,11 +87,13 @@ impl Episode {
             core: Admission::new(),
             model: Model::default(),
             outsider: Outsider::default(),
+            store: Store::default(),
             now: Instant::from_millis(1_700_000_000_000 + seed % 1_000),
             told: Instant::default(),
             limits: Limits::default(),
             adopted: false,
             tickets: 0,
+            crashes: 0,
         }
     }
 
@@ -85,13 +101,16 @@ impl Episode {
         self.pass_time();
         let (before, told) = (self.limits, self.told);
         self.told = self.now;
-        let call = match self.random.below(100) {
-            0..48 => self.acquire(),
-            48..72 => self.settle(),
-            72..78 => self.cancel(),
-            78..94 => self.handle_timeout(self.now),
-            94..97 => self.change_limits(),
-            97..98 => self.pause(),
+        let call = match self.random.below(1_000) {
+            0..450 => self.acquire(),
+            450..650 => self.settle(),
+            650..690 => self.accepted(),
+            690..700 => self.sent_late(),
+            700..750 => self.cancel(),
+            750..930 => self.handle_timeout(self.now),
+            930..955 => self.change_limits(),
+            955..965 => self.pause(),
+            965..985 => self.crash(),
             // A call that knows the time wrongly.
             _ => {
                 let now = self.now.as_millis();
@@ -125,13 +144,19 @@ impl Episode {
 
     fn random_limits(&mut self) -> Limits {
         let random = &mut self.random;
+        let version = self.limits.version + random.pick(&[0, 1, 1, 1, 3]);
+        if self.adopted && version == self.limits.version {
+            // One version is one text, or a crash could make another of it.
+            return self.limits;
+        }
         let seconds = Duration::from_secs;
         // A lease of zero would end in the call that grants it; it has a test of its own.
-        let rpm = [1, 3, 7, 7, 12, 20].map(Some);
-        let tpm = [1, 500, 1_500, 1_500, 4_000, 9_000].map(Some);
-        let slots = [1, 2, 5, 5].map(Some);
+        // Some are great enough for an allowance of a few.
+        let rpm = [1, 3, 7, 7, 12, 20, 60, 200].map(Some);
+        let tpm = [1, 500, 1_500, 4_000, 9_000, 40_000, 90_000].map(Some);
+        let slots = [1, 2, 5, 5, 50, 120].map(Some);
         Limits {
-            version: self.limits.version + random.pick(&[0, 1, 1, 1, 3]),
+            version,
             enabled: !random.chance(4),
             rpm: match random.below(20) {
                 0 => Some(0),
@@ -166,12 +191,12 @@ impl Episode {
     }
 
     fn acquire(&mut self) -> Call {
-        let ticket = self.ticket();
         let limits = if self.random.chance(2) || !self.adopted {
             self.random_limits()
         } else {
             self.limits
         };
+        let (ticket, attempt) = self.ticket_and_attempt();
         let random = &mut self.random;
         let now = self.now.as_millis();
         let arrival = match random.below(10) {
@@ -188,16 +213,18 @@ impl Episode {
             Some(45_000),
             Some(90_000),
         ];
+        let pauses = [None, None, Some(0), Some(700), Some(2_000), Some(59_000)];
         let request = Acquire {
             ticket,
             app: "app".to_owned(),
             key_id: "key".to_owned(),
-            model: "model".to_owned(),
+            model: random.pick(&["a", "a", "a", "b"]).to_owned(),
             prompt_bytes: random.pick(&[0, 1, 400, 401, 2_000, 20_000]),
             output_tokens_max: random.pick(&[None, Some(0), Some(1), Some(100), Some(9_999)]),
             wait_max: random.pick(&waits).map(Duration::from_millis),
             arrival: arrival.map(Instant::from_millis),
-            attempt: u32::from(random.chance(10)),
+            attempt,
+            pause: random.pick(&pauses).map(Duration::from_millis),
             config_version: random.below(50),
             limits,
         };
@@ -206,6 +233,25 @@ impl Episode {
         let core = self.core.acquire(request.clone(), self.now);
         assert_eq!(core, model, "answer to {request:?}");
         Call::Acquire(Box::new(request), core)
+    }
+
+    /// A new request, one that comes again, or the next attempt of one that is out.
+    fn ticket_and_attempt(&mut self) -> (TicketId, u32) {
+        let out = self.outsider.out();
+        if self.random.chance(12) && !out.is_empty() {
+            let ticket = self.some_ticket(&out);
+            let attempt = self.outsider.attempts(&ticket);
+            return (ticket, attempt);
+        }
+        let waiting = self.outsider.waiting();
+        let ticket = if self.random.chance(8) && !waiting.is_empty() {
+            self.some_ticket(&waiting)
+        } else {
+            self.ticket()
+        };
+        let attempt = u32::from(self.random.chance(5));
+        let attempt = attempt.max(self.outsider.attempt_min(&ticket));
+        (ticket, attempt)
     }
 
     /// A ticket that is out most of the time, else one settled before, waiting, or unheard of.
@@ -230,22 +276,69 @@ impl Episode {
             SettleOutcome::UpstreamFailed,
             SettleOutcome::ClientGone,
             SettleOutcome::NotSent,
+            SettleOutcome::UpstreamRefused,
         ];
+        let figures = [None, Some(0), Some(100), Some(357), Some(900), Some(9_000)];
+        let pauses = [None, Some(1), Some(1_000), Some(30_000)];
         let settle = Settle {
-            ticket: self.some_ticket(&out),
-            tokens: self.random.pick(&[
-                None,
-                Some(0),
-                Some(100),
-                Some(357),
-                Some(900),
-                Some(9_000),
-            ]),
-            outcome: self.random.pick(&outcomes),
+            tokens: self.random.pick(&figures),
+            prompt_tokens: self.random.pick(&[None, Some(0), Some(90), Some(4_000)]),
+            completion_tokens: self
+                .random
+                .pick(&[Some(0), Some(10), Some(80), Some(2_000)]),
+            pause: self.random.pick(&pauses).map(Duration::from_millis),
+            ..Settle::new(self.some_ticket(&out), self.random.pick(&outcomes))
         };
         let known = self.core.settle(&settle, self.now);
         assert_eq!(known, self.model.settle(&settle, self.now), "{settle:?}");
         Call::Settle(settle, known)
+    }
+
+    fn accepted(&mut self) -> Call {
+        let out = self.outsider.out();
+        let ticket = self.some_ticket(&out);
+        let accepted = Accepted { ticket };
+        let known = self.core.accepted(&accepted, self.now);
+        assert_eq!(known, self.model.accepted(&accepted, self.now));
+        Call::Other
+    }
+
+    fn sent_late(&mut self) -> Call {
+        let out = self.outsider.out();
+        let ticket = self.some_ticket(&out);
+        let sent = SentLate { ticket };
+        let known = self.core.sent_late(&sent, self.now);
+        assert_eq!(known, self.model.sent_late(&sent, self.now));
+        Call::SentLate(sent.ticket, known)
+    }
+
+    /// The object dies and comes back with what was committed last.
+    fn crash(&mut self) -> Call {
+        self.crashes += 1;
+        let state = self.store.read();
+        self.outsider.crash(&state);
+        self.core = Admission::restore(state, self.now);
+        self.model.crash(self.now);
+        Call::Other
+    }
+
+    /// Writes what changed; sometimes everything, which must be the same.
+    fn commit(&mut self) {
+        let changes = self.core.take_changes();
+        let mut sequence = changes.sequence;
+        self.store.write(changes);
+        if self.random.chance(10) {
+            let whole = self.core.checkpoint();
+            sequence = whole.sequence;
+            let whole = State {
+                sequence: 0,
+                ..whole
+            };
+            assert_eq!(self.store.read(), whole, "the changes missed something");
+        }
+        self.core.committed(sequence);
+        self.model.commit();
+        assert_eq!(self.core.needs_commit(), Commit::Nothing);
     }
 
     fn cancel(&mut self) -> Call {
@@ -290,7 +383,7 @@ impl Episode {
         while let Some(event) = self.core.poll_event() {
             events.push(event);
         }
-        assert_eq!(events, std::mem::take(&mut self.model.events));
+        assert_eq!(events, std::mem::take(&mut self.model.events.0));
         let timeout = self.core.poll_timeout();
         assert_eq!(timeout, self.model.poll_timeout());
         assert!(
@@ -300,8 +393,41 @@ impl Episode {
         assert_eq!(self.core.live(self.now), self.model.live(self.now));
         let later = self.now.saturating_add(Duration::from_secs(31));
         assert_eq!(self.core.live(later), self.model.live(later));
+        self.compare_progress();
+        if self.may_leave() {
+            self.observe(call, &events, before);
+        }
+    }
+
+    fn compare_progress(&mut self) {
+        let waiting = self.outsider.waiting();
+        if self.random.chance(20) && !waiting.is_empty() {
+            let ticket = self.some_ticket(&waiting);
+            let core = self.core.progress(&ticket, self.now);
+            assert_eq!(core, self.model.progress(&ticket, self.now), "{ticket}");
+        }
+    }
+
+    /// Commits what must be committed before an answer leaves, or dies before it is: then nobody
+    /// ever hears of this operation.
+    fn may_leave(&mut self) -> bool {
+        let must = self.core.needs_commit() == Commit::Now;
+        assert_eq!(must, self.model.must_commit());
+        if must && self.random.chance(3) {
+            let call = self.crash();
+            self.compare(&call, self.limits);
+            return false;
+        }
+        let soon = self.core.needs_commit() == Commit::Soon;
+        if must || (soon && self.random.chance(15)) {
+            self.commit();
+        }
+        true
+    }
+
+    fn observe(&mut self, call: &Call, events: &[Event], before: Limits) {
         let limits = [before, self.limits];
-        self.outsider.observe(call, &events, self.now, &limits);
+        self.outsider.observe(call, events, self.now, &limits);
     }
 
     /// Everything ends by itself: nobody waits, nothing is out, the window is empty.
@@ -312,7 +438,7 @@ impl Episode {
             let call = self.handle_timeout(due);
             self.compare(&call, self.limits);
         }
-        self.now = self.now.saturating_add(Duration::from_secs(61));
+        self.now = self.now.saturating_add(Duration::from_hours(2));
         self.told = self.now;
         let call = self.handle_timeout(self.now);
         self.compare(&call, self.limits);
@@ -323,6 +449,9 @@ impl Episode {
             max_concurrency: None,
             paused_until: None,
             config_version: 0,
+            estimates: 0,
+            wake_late_ms_p99: 0,
+            wake_late_ms_max: 0,
             ..live
         };
         assert_eq!(counters, Live::default());

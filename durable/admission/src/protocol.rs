@@ -18,6 +18,7 @@ mod answer;
 mod limits;
 mod line;
 mod live;
+mod progress;
 mod settle;
 mod ticket;
 
@@ -26,7 +27,7 @@ pub use answer::{AcquireAnswer, AdmissionFacts, Budget, Grant, Permit, Refusal, 
 pub use limits::{LEASE_DEFAULT, Limits, OnFull, QUEUE_MAX_DEFAULT, QUEUE_TIMEOUT_DEFAULT};
 pub use line::{DecodeError, LINE_LEN_MAX, PROTOCOL_VERSION};
 pub use live::Live;
-pub use settle::{Cancel, Settle, SettleOutcome};
+pub use settle::{Accepted, Cancel, SentLate, Settle, SettleOutcome};
 pub use ticket::{TICKET_LEN_MAX, TicketError, TicketId};
 
 #[cfg(test)]

@@ -84,8 +84,37 @@ impl<V> RankTree<V> {
         Some((node.place, &node.value))
     }
 
+    /// The value at a place.
+    pub(crate) fn get(&self, place: Place) -> Option<&V> {
+        let mut node = self.root.as_deref()?;
+        while node.place != place {
+            let next = if node.place < place {
+                &node.right
+            } else {
+                &node.left
+            };
+            node = next.as_deref()?;
+        }
+        Some(&node.value)
+    }
+
+    /// The value at a place, to be changed in what its weight does not depend on.
+    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut V> {
+        let mut node = self.root.as_deref_mut()?;
+        while node.place != place {
+            let next = if node.place < place {
+                &mut node.right
+            } else {
+                &mut node.left
+            };
+            node = next.as_deref_mut()?;
+        }
+        Some(&mut node.value)
+    }
+
     /// The last place and its value.
-    pub(crate) fn last(&self) -> Option<(Place, &V)> {
+    #[cfg(test)]
+    fn last(&self) -> Option<(Place, &V)> {
         let mut node = self.root.as_deref()?;
         while let Some(right) = node.right.as_deref() {
             node = right;
@@ -244,6 +273,11 @@ mod tests {
                 weight: ahead.iter().map(|(_, weight)| weight).sum(),
             };
             assert_eq!(tree.before(probe), expected);
+            for (place, weight) in &list {
+                assert_eq!(tree.get(*place), Some(weight));
+                assert_eq!(tree.get_mut(*place).copied(), Some(*weight));
+            }
+            assert_eq!(tree.get(place(99, 0)), None);
             assert_eq!(tree.total().count, list.len() as u64);
             assert_eq!(
                 tree.first().map(|(place, _)| place),

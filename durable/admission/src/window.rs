@@ -13,9 +13,11 @@
 //!
 //! Invariant: the totals are the sums over the buckets, and buckets ascend in time.
 
+use crate::marks::Marks;
+use crate::state::{BucketRow, COUNT_MAX};
 use crate::time::{Instant, millis};
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What the limits are per.
 pub const WINDOW: Duration = Duration::from_mins(1);
@@ -27,6 +29,10 @@ pub const BUCKET: Duration = Duration::from_millis(100);
 /// is absorbed: the answer's way to the Worker, connection set-up and the provider's own queue.
 pub const GUARD: Duration = Duration::from_millis(250);
 
+/// Longest time from grant to sending that the guard has room for, beside the way to the upstream. A
+/// Worker that needs longer says so, and the charge moves ([`crate::Admission::sent_late`]).
+pub const SEND_DELAY_MAX: Duration = Duration::from_millis(50);
+
 /// How long after its last millisecond a bucket is held.
 const HELD: Duration = Duration::from_millis(60_000 + 250);
 
@@ -37,23 +43,29 @@ const BUCKET_MS: u64 = 100;
 pub(crate) struct Usage {
     pub(crate) requests: u64,
     pub(crate) tokens: u64,
+    /// Requests among them that the upstream refused.
+    pub(crate) refused: u64,
 }
 
-/// Which of the two counts is asked about.
+/// Which count is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
     Requests,
     Tokens,
+    /// Requests that the upstream did not refuse.
+    Accepted,
 }
 
 /// The bucket of a charge, to correct it later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BucketIndex(u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     index: BucketIndex,
     usage: Usage,
+    /// Whether its row was ever taken.
+    stored: bool,
 }
 
 /// The window. Time in it moves only by [`Window::expire`].
@@ -62,6 +74,7 @@ pub(crate) struct Window {
     buckets: VecDeque<Bucket>,
     total: Usage,
     edge: Instant,
+    marks: Marks<BucketIndex>,
 }
 
 impl Window {
@@ -72,6 +85,7 @@ impl Window {
             && bucket.index.leaves_at() <= at
         {
             self.total = self.total.minus(bucket.usage);
+            self.marks.remove(&bucket.index, bucket.stored);
             self.buckets.pop_front();
         }
     }
@@ -100,9 +114,22 @@ impl Window {
             Usage {
                 requests: 1,
                 tokens,
+                refused: 0,
             },
             at,
         )
+    }
+
+    /// Charges what may have been used without anybody remembering it.
+    pub(crate) fn charge_lost(&mut self, requests: u64, tokens: u64, at: Instant) {
+        if requests > 0 || tokens > 0 {
+            let usage = Usage {
+                requests,
+                tokens,
+                refused: 0,
+            };
+            self.add(usage, at);
+        }
     }
 
     /// Replaces the `reserved` tokens of a charge by the `actual` ones. Where its bucket has left
@@ -113,8 +140,24 @@ impl Window {
         if let Some(bucket) = self.bucket_mut(index) {
             bucket.usage = bucket.usage.plus(more).minus(less);
             self.total = self.total.plus(more).minus(less);
+            self.marks.change(&index);
         } else if more.tokens > 0 {
             self.add(more, at);
+        }
+    }
+
+    /// Gives back the `reserved` tokens of a charge that the upstream refused. Its request stays:
+    /// it reached the upstream.
+    pub(crate) fn refuse(&mut self, index: BucketIndex, reserved: u64) {
+        let less = Usage::of_tokens(reserved);
+        let more = Usage {
+            refused: 1,
+            ..Usage::default()
+        };
+        if let Some(bucket) = self.bucket_mut(index) {
+            bucket.usage = bucket.usage.plus(more).minus(less);
+            self.total = self.total.plus(more).minus(less);
+            self.marks.change(&index);
         }
     }
 
@@ -123,12 +166,19 @@ impl Window {
         let charge = Usage {
             requests: 1,
             tokens: reserved,
+            refused: 0,
         };
         if let Some(bucket) = self.bucket_mut(index) {
             bucket.usage = bucket.usage.minus(charge);
+            let (empty, stored) = (bucket.usage.is_empty(), bucket.stored);
             self.total = self.total.minus(charge);
-            // At most 604 buckets, so a removal in the middle is bounded.
-            self.buckets.retain(|bucket| !bucket.usage.is_empty());
+            if empty {
+                self.marks.remove(&index, stored);
+                // At most 604 buckets, so a removal in the middle is bounded.
+                self.buckets.retain(|bucket| bucket.index != index);
+            } else {
+                self.marks.change(&index);
+            }
         }
     }
 
@@ -154,20 +204,88 @@ impl Window {
             .map_or(self.edge, |bucket| bucket.index.leaves_at())
     }
 
+    /// Whether there is nothing to store.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// The rows that changed and the buckets that have left.
+    pub(crate) fn take_rows(&mut self) -> (Vec<BucketRow>, Vec<u64>) {
+        let (changed, gone) = self.marks.take();
+        let mut rows = Vec::with_capacity(changed.len());
+        for index in changed {
+            if let Some(bucket) = self.bucket_mut(index) {
+                bucket.stored = true;
+                rows.push(bucket.row());
+            }
+        }
+        (rows, gone.into_iter().map(|index| index.0).collect())
+    }
+
+    /// All rows.
+    pub(crate) fn rows(&self) -> Vec<BucketRow> {
+        self.buckets.iter().map(Bucket::row).collect()
+    }
+
+    /// A window as it was stored, as of `at`. What lies in the future counts from `at`; what is
+    /// beyond any meaning is bounded.
+    pub(crate) fn restore(rows: Vec<BucketRow>, at: Instant) -> Self {
+        let mut buckets: BTreeMap<BucketIndex, Usage> = BTreeMap::new();
+        let mut window = Self {
+            edge: at,
+            ..Self::default()
+        };
+        for row in rows {
+            let stored = BucketIndex(row.bucket);
+            let index = stored.min(BucketIndex::at(at));
+            if index.leaves_at() <= at || index != stored {
+                window.marks.remove(&stored, true);
+            }
+            let usage = Usage {
+                requests: row.requests.min(COUNT_MAX),
+                tokens: row.tokens.min(COUNT_MAX),
+                refused: row.refused.min(row.requests).min(COUNT_MAX),
+            };
+            if index.leaves_at() > at && !usage.is_empty() {
+                if index != stored {
+                    window.marks.change(&index);
+                }
+                let held = buckets.entry(index).or_default();
+                *held = held.plus(usage);
+                window.total = window.total.plus(usage);
+            }
+        }
+        window.buckets = buckets
+            .into_iter()
+            .map(|(index, usage)| Bucket {
+                index,
+                usage,
+                stored: true,
+            })
+            .collect();
+        window
+    }
+
     fn add(&mut self, usage: Usage, at: Instant) -> BucketIndex {
-        let index = BucketIndex::at(at);
         self.total = self.total.plus(usage);
-        match self.buckets.back_mut() {
+        let index = BucketIndex::at(at);
+        let index = match self.buckets.back_mut() {
             // Time never goes back here, so "not later" means the same bucket.
             Some(last) if last.index >= index => {
                 last.usage = last.usage.plus(usage);
                 last.index
             }
             _ => {
-                self.buckets.push_back(Bucket { index, usage });
+                self.buckets.push_back(Bucket {
+                    index,
+                    usage,
+                    stored: false,
+                });
                 index
             }
-        }
+        };
+        self.marks.change(&index);
+        index
     }
 
     fn bucket_mut(&mut self, index: BucketIndex) -> Option<&mut Bucket> {
@@ -179,7 +297,28 @@ impl Window {
     }
 }
 
+impl Bucket {
+    fn row(&self) -> BucketRow {
+        BucketRow {
+            bucket: self.index.0,
+            requests: self.usage.requests.min(COUNT_MAX),
+            tokens: self.usage.tokens.min(COUNT_MAX),
+            refused: self.usage.refused.min(COUNT_MAX),
+        }
+    }
+}
+
 impl BucketIndex {
+    /// The bucket of that number.
+    pub(crate) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number: which 100 ms since the Unix epoch.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
     const fn at(at: Instant) -> Self {
         Self(at.as_millis() / BUCKET_MS)
     }
@@ -195,6 +334,7 @@ impl Usage {
         Self {
             requests: 0,
             tokens,
+            refused: 0,
         }
     }
 
@@ -202,6 +342,7 @@ impl Usage {
         match count {
             Count::Requests => self.requests,
             Count::Tokens => self.tokens,
+            Count::Accepted => self.requests.saturating_sub(self.refused),
         }
     }
 
@@ -209,6 +350,7 @@ impl Usage {
         Self {
             requests: self.requests.saturating_add(other.requests),
             tokens: self.tokens.saturating_add(other.tokens),
+            refused: self.refused.saturating_add(other.refused),
         }
     }
 
@@ -216,6 +358,7 @@ impl Usage {
         Self {
             requests: self.requests.saturating_sub(other.requests),
             tokens: self.tokens.saturating_sub(other.tokens),
+            refused: self.refused.saturating_sub(other.refused),
         }
     }
 
@@ -230,111 +373,4 @@ pub(crate) fn cycle_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: u64) -> Instant {
-        Instant::from_millis(millis)
-    }
-
-    #[test]
-    fn constants_agree() {
-        assert_eq!(HELD, WINDOW + GUARD);
-        assert_eq!(u128::from(BUCKET_MS), BUCKET.as_millis());
-        assert_eq!(
-            u128::from(cycle_ms()),
-            (WINDOW + BUCKET + GUARD).as_millis()
-        );
-    }
-
-    #[test]
-    fn a_charge_counts_until_its_whole_bucket_has_left_plus_the_guard() {
-        let mut window = Window::default();
-        window.charge(7, at(1_000));
-        window.charge(5, at(1_099));
-        window.expire(at(61_349));
-        assert_eq!(
-            window.total(),
-            Usage {
-                requests: 2,
-                tokens: 12
-            }
-        );
-        assert_eq!(window.total_at(at(61_350)), Usage::default());
-        window.expire(at(61_350));
-        assert_eq!(window.total(), Usage::default());
-        assert_eq!(window.edge(), at(61_350));
-    }
-
-    #[test]
-    fn a_correction_stays_in_its_own_bucket() {
-        let mut window = Window::default();
-        let first = window.charge(10, at(0));
-        window.charge(10, at(5_000));
-        window.correct(first, 10, 25, at(6_000));
-        assert_eq!(window.total().tokens, 35);
-        window.expire(at(60_350));
-        assert_eq!(window.total().tokens, 10);
-    }
-
-    #[test]
-    fn an_excess_beyond_a_departed_bucket_is_debt_and_a_surplus_is_nothing() {
-        let mut window = Window::default();
-        let first = window.charge(10, at(0));
-        window.expire(at(70_000));
-        window.correct(first, 10, 4, at(70_000));
-        assert_eq!(window.total(), Usage::default());
-        window.correct(first, 10, 14, at(70_000));
-        assert_eq!(
-            window.total(),
-            Usage {
-                requests: 0,
-                tokens: 4
-            }
-        );
-        assert_eq!(window.free_at(Count::Requests), at(70_000));
-        assert_eq!(window.free_at(Count::Tokens), at(130_350));
-    }
-
-    #[test]
-    fn a_refund_leaves_no_trace() {
-        let mut window = Window::default();
-        let first = window.charge(10, at(0));
-        window.refund(first, 10);
-        window.refund(first, 10);
-        assert_eq!(window.total(), Usage::default());
-        assert!(window.buckets.is_empty());
-    }
-
-    #[test]
-    fn the_instant_is_that_of_the_bucket_with_the_last_one_needed() {
-        let mut window = Window::default();
-        for second in [1, 2, 3] {
-            window.charge(10, at(second * 1_000));
-        }
-        assert_eq!(window.left_by(Count::Requests, 0), Some(at(0)));
-        assert_eq!(window.left_by(Count::Requests, 2), Some(at(62_350)));
-        assert_eq!(window.left_by(Count::Tokens, 21), Some(at(63_350)));
-        assert_eq!(window.left_by(Count::Tokens, 31), None);
-    }
-
-    #[test]
-    fn an_idle_window_is_empty_and_a_busy_one_is_bounded() {
-        let mut window = Window::default();
-        for step in 0..10_000 {
-            window.expire(at(step * 37));
-            window.charge(1, at(step * 37));
-            assert!(window.buckets.len() <= 604);
-        }
-        window.expire(at(u64::MAX));
-        assert!(window.buckets.is_empty());
-    }
-
-    #[test]
-    fn the_end_of_time_does_not_panic() {
-        let mut window = Window::default();
-        let index = window.charge(u64::MAX, at(u64::MAX));
-        window.correct(index, 0, u64::MAX, at(u64::MAX));
-        assert_eq!(window.free_at(Count::Tokens), at(u64::MAX));
-    }
-}
+mod tests;

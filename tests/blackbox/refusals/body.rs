@@ -24,7 +24,7 @@ const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 ///
 /// The gateway may answer before it has read everything and close; a client has to look for the
 /// answer even when it can not write on, and not every library does.
-async fn answer_to(stage: &Stage, body: &[u8], chunked: bool) -> Reply {
+async fn answer_to(stage: &Stage<'_>, body: &[u8], chunked: bool) -> Reply {
     let address = stage.gateway.address();
     let mut connection = Connection::open(address)
         .await

@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use gateway_tests::provider::{Options, Provider};
+use gateway_tests::provider::{Limit, Options, Provider, WINDOW};
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "demo-provider: a small OpenAI-compatible server
@@ -14,6 +14,7 @@ const HELP: &str = "demo-provider: a small OpenAI-compatible server
   --port N            port on 127.0.0.1, 0 = any free one (default 0)
   --models A,B        models that GET /models lists (default demo-small,demo-large)
   --rpm N             own limit: at most N requests in any 60 s, then 429 with Retry-After
+  --bucket N          own limit: N requests at once, and N more evenly over each 60 s
   --chunks N          words of an answer, one token each (default 8)
   --header-delay-ms N wait before the response headers
   --chunk-delay-ms N  wait before each word of a stream
@@ -65,13 +66,27 @@ fn parse(arguments: &[String]) -> Result<Options, String> {
                 .parse::<u64>()
                 .map_err(|_| format!("{name}: {value} is not a whole number"))
         };
+        let requests = || {
+            u32::try_from(number()?).map_err(|_| format!("{name}: {value} requests are too many"))
+        };
         match name.as_str() {
             "--port" => {
                 options.port = u16::try_from(number()?)
                     .map_err(|_| format!("{name}: {value} is not a port"))?;
             }
             "--models" => options.models = value.split(',').map(str::to_owned).collect(),
-            "--rpm" => options.rpm = Some(number()?),
+            "--rpm" => {
+                options.limit = Some(Limit::Sliding {
+                    requests: requests()?,
+                    window: WINDOW,
+                });
+            }
+            "--bucket" => {
+                options.limit = Some(Limit::TokenBucket {
+                    requests: requests()?,
+                    window: WINDOW,
+                });
+            }
             "--chunks" => options.behaviour.chunks = Some(number()? as usize),
             "--header-delay-ms" => options.behaviour.header_delay_ms = Some(number()?),
             "--chunk-delay-ms" => options.behaviour.chunk_delay_ms = Some(number()?),

@@ -3,6 +3,7 @@
 //! Owns the small language in which tests state a data-plane request. The body
 //! is built from fields, or given as bytes that nothing changes.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Stream};
 use super::gateway::APP;
+use super::raw::{self, Connection};
 use super::{SOON, within};
 
 /// A request being stated.
@@ -44,6 +46,13 @@ impl Chat {
             bytes: None,
             bound: SOON,
         }
+    }
+
+    /// Sends it to another address of the gateway.
+    #[must_use]
+    pub fn at(mut self, base_url: &str) -> Self {
+        self.url = format!("{base_url}/v1/chat/completions");
+        self
     }
 
     /// The model.
@@ -155,6 +164,33 @@ impl Chat {
             Ok(answer) => answer,
             Err(error) => panic!("the answer broke off: {error:?}"),
         }
+    }
+
+    /// Sends it and waits for the whole answer; `None` if the gateway went away before its end.
+    pub async fn send_if_it_lives(self) -> Option<Answer> {
+        let response = within(self.bound, "an answer or the end", self.request().send()).await;
+        let response = response.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let stream = Stream {
+            status,
+            headers,
+            response,
+            received: BytesMut::new(),
+        };
+        stream.rest(self.bound).await.ok()
+    }
+
+    /// Sends it over a connection of its own, which the test then reads, closes or resets.
+    pub async fn connect(&self, address: SocketAddr) -> std::io::Result<Connection> {
+        let headers: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let request = raw::post("/v1/chat/completions", address, &headers, &self.bytes());
+        let mut connection = Connection::open(address).await?;
+        connection.send(&request).await?;
+        Ok(connection)
     }
 
     /// Sends it in a task of its own; the result is the answer.

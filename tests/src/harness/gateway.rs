@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::answer::Answer;
 use super::chat::Chat;
+use super::pair;
 use super::process::{Log, Process};
 use super::setup::{Admin, Key, KeyDraft, ServerDraft};
 use super::{IN_FORCE, SOON};
@@ -31,6 +33,9 @@ const ENCRYPTION_KEY: &str = "c2x1aWNlLXRlc3RzLWVuY3J5cHRpb24ta2V5LTMyYnk=";
 
 /// Between two looks at the configuration version.
 const VERSION_POLL: Duration = Duration::from_millis(25);
+
+/// Between two looks at the live figures: a fraction of the shortest bound on them.
+const LIVE_POLL: Duration = Duration::from_millis(10);
 
 /// The checkout's root.
 pub fn root() -> PathBuf {
@@ -83,6 +88,13 @@ impl Start {
         self
     }
 
+    /// Allows faults to be injected, which a production configuration refuses.
+    #[must_use]
+    pub fn with_faults(self) -> Self {
+        self.variable("ENVIRONMENT", "test")
+            .variable("FAULT_INJECTION", "on")
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Gateway {
         let own = self
@@ -99,6 +111,26 @@ impl Start {
             Kind::Dev => Process::start(dev_command(&state, &self.variables)),
         };
         let base_url = process.ready(READY, ready_line).await;
+        self.gateway(base_url, process, state, own)
+    }
+
+    /// Starts the Worker twice before the same objects; the second address is that of the other one.
+    pub async fn start_pair(self) -> (Gateway, String) {
+        let start = self.clone();
+        let mut single = self.start().await;
+        let (state, own) = (single.state.clone(), single.own_state.take());
+        single.stop(Signal::SIGTERM, SOON).await;
+        let (process, [base_url, second]) = pair::start(&state, &start.variables).await;
+        (start.gateway(base_url, process, state, own), second)
+    }
+
+    fn gateway(
+        self,
+        base_url: String,
+        process: Process,
+        state: PathBuf,
+        own_state: Option<TempDir>,
+    ) -> Gateway {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -111,7 +143,7 @@ impl Start {
             http,
             process,
             state,
-            _own_state: own,
+            own_state,
         }
     }
 }
@@ -172,7 +204,7 @@ pub struct Gateway {
     http: reqwest::Client,
     process: Process,
     state: PathBuf,
-    _own_state: Option<TempDir>,
+    own_state: Option<TempDir>,
 }
 
 impl Gateway {
@@ -238,6 +270,14 @@ impl Gateway {
             .expect("the file names a process")
     }
 
+    /// Ends workerd as a power cut would; its launcher ends too, and the state can be started again.
+    pub async fn kill(mut self) {
+        let workerd = Pid::from_raw(self.workerd_id());
+        kill(workerd, Signal::SIGKILL).expect("workerd runs");
+        let ended = self.process.wait(SOON).await;
+        assert!(ended.is_some(), "the launcher outlives its workerd");
+    }
+
     /// Stops it with a signal; `None` if it is still there after `bound`.
     pub async fn stop(mut self, signal: Signal, bound: Duration) -> Option<ExitStatus> {
         self.process.signal(signal);
@@ -299,15 +339,35 @@ impl Gateway {
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
+        self.live_within(SOON, server_id, what, is_so).await
+    }
+
+    /// Waits until live figures satisfy `is_so`; fails after `bound`.
+    pub async fn live_within(
+        &self,
+        bound: Duration,
+        server_id: &str,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Value {
         let started = Instant::now();
         loop {
             let live = self.live(server_id).await;
             if is_so(&live) {
                 return live;
             }
-            assert!(started.elapsed() < SOON, "never so: {what}; live: {live}");
-            tokio::time::sleep(VERSION_POLL).await;
+            assert!(
+                started.elapsed() < bound,
+                "not within {bound:?}: {what}; live: {live}"
+            );
+            tokio::time::sleep(LIVE_POLL).await;
         }
+    }
+
+    /// Throws the limiter object of a server away, as the platform does now and then.
+    pub async fn reset_limiter(&self, server_id: &str) {
+        let path = format!("/api/faults/limiter/{server_id}/reset");
+        self.admin("POST", &path).send().await.expect(204);
     }
 
     /// Waits until every change made before this call is in force, within the promised bound.

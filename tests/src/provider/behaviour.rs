@@ -60,6 +60,8 @@ pub struct Behaviour {
     pub crlf: Option<bool>,
     /// Compress a plain answer (labelled, and whether the request accepts it or not).
     pub gzip: Option<bool>,
+    /// All of this holds only for the first so many requests of just this body.
+    pub only_first: Option<u64>,
 }
 
 macro_rules! overridden {
@@ -97,6 +99,7 @@ impl Behaviour {
             split_bytes,
             crlf,
             gzip,
+            only_first,
         )
     }
 

@@ -147,12 +147,17 @@ impl Ledger {
         bound: Duration,
         is_so: impl Fn(&[Entry]) -> bool,
     ) -> Vec<Entry> {
+        let look = || Some(self.chats()).filter(|chats| is_so(chats));
+        self.wait(what, bound, look).await
+    }
+
+    /// Looks again at every change. A busy ledger changes often, so `look` must not cost much.
+    async fn wait<T>(&self, what: &str, bound: Duration, look: impl Fn() -> Option<T>) -> T {
         let mut changes = self.shared.changes.subscribe();
         let waited = tokio::time::timeout(bound, async {
             loop {
-                let chats = self.chats();
-                if is_so(&chats) {
-                    return chats;
+                if let Some(found) = look() {
+                    return found;
                 }
                 if changes.changed().await.is_err() {
                     std::future::pending::<()>().await;
@@ -160,7 +165,7 @@ impl Ledger {
             }
         });
         match waited.await.ok() {
-            Some(chats) => chats,
+            Some(found) => found,
             None => panic!(
                 "not within {bound:?} at the provider: {what}; chats: {:#?}",
                 self.brief()
@@ -170,15 +175,30 @@ impl Ledger {
 
     /// Waits until `count` chats have arrived in total.
     pub async fn wait_for_chats(&self, count: usize, bound: Duration) -> Vec<Entry> {
-        self.wait_until(&format!("{count} chat requests"), bound, |chats| {
-            chats.len() >= count
-        })
-        .await
+        let are_there = || {
+            let chats = self.lock().iter().filter(|entry| entry.is_chat()).count();
+            (chats >= count).then_some(())
+        };
+        let what = format!("{count} chat requests");
+        self.wait(&what, bound, are_there).await;
+        self.chats()
     }
 
     /// Most chat requests in any window of this length.
     pub fn most_requests_in(&self, window: Duration) -> u64 {
-        largest_window(self.chats().iter().map(|entry| (entry.arrived, 1)), window)
+        largest_window(self.arrivals(), window)
+    }
+
+    /// Most chat requests in any window of this length whose last one arrived at or after `since`.
+    pub fn most_requests_up_to(&self, since: Instant, window: Duration) -> u64 {
+        let since = windows(self.arrivals(), window).filter(|(last, _)| *last >= since);
+        since.map(|(_, sum)| sum).max().unwrap_or(0)
+    }
+
+    fn arrivals(&self) -> Vec<(Instant, u64)> {
+        let entries = self.lock();
+        let chats = entries.iter().filter(|entry| entry.is_chat());
+        chats.map(|entry| (entry.arrived, 1)).collect()
     }
 
     /// Most tokens in any window of this length, each request's at its arrival.
@@ -268,7 +288,8 @@ impl Ledger {
     }
 
     fn update(&self, number: u64, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.lock().iter_mut().find(|entry| entry.number == number) {
+        // The newest are the ones that change.
+        if let Some(entry) = self.lock().iter_mut().rfind(|entry| entry.number == number) {
             change(entry);
         }
         self.changed();
@@ -317,18 +338,29 @@ impl Drop for Recording {
 ///
 /// The arrivals need not be in order.
 pub fn largest_window(arrivals: impl IntoIterator<Item = (Instant, u64)>, window: Duration) -> u64 {
+    windows(arrivals, window)
+        .map(|(_, sum)| sum)
+        .max()
+        .unwrap_or(0)
+}
+
+/// For every arrival in order: the sum of weights in the half-open window that ends with it.
+///
+/// Among these windows is the fullest one that contains it as its last.
+pub fn windows(
+    arrivals: impl IntoIterator<Item = (Instant, u64)>,
+    window: Duration,
+) -> impl Iterator<Item = (Instant, u64)> {
     let mut arrivals: Vec<(Instant, u64)> = arrivals.into_iter().collect();
     arrivals.sort_by_key(|(at, _)| *at);
-    let mut largest = 0;
-    let mut sum = 0;
-    let mut first = 0;
-    for &(at, weight) in &arrivals {
+    let (mut sum, mut first) = (0, 0);
+    (0..arrivals.len()).map(move |last| {
+        let (at, weight) = arrivals[last];
         sum += weight;
         while arrivals[first].0 + window <= at {
             sum -= arrivals[first].1;
             first += 1;
         }
-        largest = largest.max(sum);
-    }
-    largest
+        (at, sum)
+    })
 }

@@ -3,7 +3,7 @@
 //! Owns the listener and its connections; all end when the [`Provider`] is
 //! dropped. A request goes: recorded, body read, own limit, behaviour, answer.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,10 +29,11 @@ use super::behaviour::Behaviour;
 use super::gate::{Gate, Gates};
 use super::gzip::gzip;
 use super::ledger::{Ledger, Recording};
+use super::limit::{Count, Limit};
 use super::play::play;
 use super::reply::{Piece, Reply};
 
-/// Window of the provider's own limit and of its ledger's figures.
+/// Window of the ledger's figures.
 pub const WINDOW: Duration = Duration::from_mins(1);
 
 /// A test's largest body is a little above the gateway's bound of 10 MiB.
@@ -48,8 +49,8 @@ pub struct Options {
     pub port: u16,
     /// Models that it lists (it answers for any model).
     pub models: Vec<String>,
-    /// Its own limit: requests in any [`WINDOW`].
-    pub rpm: Option<u64>,
+    /// Its own limit of requests.
+    pub limit: Option<Limit>,
     /// Defaults of every answer.
     pub behaviour: Behaviour,
 }
@@ -59,7 +60,7 @@ impl Default for Options {
         Self {
             port: 0,
             models: vec!["demo-small".to_owned(), "demo-large".to_owned()],
-            rpm: None,
+            limit: None,
             behaviour: Behaviour::default(),
         }
     }
@@ -68,9 +69,10 @@ impl Default for Options {
 #[derive(Debug)]
 struct State {
     models: Vec<String>,
-    rpm: Option<u64>,
+    limit: Option<Mutex<Count>>,
     behaviour: Mutex<Behaviour>,
-    admitted: Mutex<VecDeque<Instant>>,
+    /// How often a body was seen that asks for it to be counted.
+    seen: Mutex<HashMap<Bytes, u64>>,
     numbers: AtomicU64,
     gates: Gates,
     ledger: Ledger,
@@ -100,9 +102,9 @@ impl Provider {
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             models: options.models,
-            rpm: options.rpm,
+            limit: options.limit.map(|limit| Mutex::new(Count::new(limit))),
             behaviour: Mutex::new(options.behaviour),
-            admitted: Mutex::default(),
+            seen: Mutex::default(),
             numbers: AtomicU64::new(0),
             gates: Gates::default(),
             ledger: Ledger::new(),
@@ -281,10 +283,10 @@ async fn chat(
     if let Some(wait) = over_own_limit(state) {
         let message = answer::error("Rate limit reached for requests", "rate_limit_error");
         let mut response = whole(429, &message, recording, 0);
-        response.headers_mut().insert(
-            RETRY_AFTER,
-            HeaderValue::from(wait.as_millis().div_ceil(1000) as u64),
-        );
+        let ms = wait.as_micros().div_ceil(1000) as u64;
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+        headers.insert("retry-after-ms", HeaderValue::from(ms));
         return Ok(response);
     }
     let request = match serde_json::from_slice::<ChatRequest>(body) {
@@ -292,12 +294,8 @@ async fn chat(
         Ok(_) => return Ok(refused("n is out of bounds", recording)),
         Err(error) => return Ok(refused(&error.to_string(), recording)),
     };
-    let defaults = state
-        .behaviour
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    let behaviour = defaults.overridden_by(request.sluice_demo.clone().unwrap_or_default());
+    let wishes = request.sluice_demo.clone().unwrap_or_default();
+    let behaviour = behaviour_for(state, body, wishes);
     before_headers(state, &behaviour).await?;
     let number = state.numbers.fetch_add(1, Ordering::Relaxed);
     let completion = Completion::new(&request, &behaviour, authorization, number);
@@ -323,24 +321,30 @@ async fn chat(
     Ok(response)
 }
 
+/// The wishes in place of the defaults, as far as they still hold for this body.
+fn behaviour_for(state: &State, body: &Bytes, wishes: Behaviour) -> Behaviour {
+    let defaults = state
+        .behaviour
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let Some(times) = wishes.only_first else {
+        return defaults.overridden_by(wishes);
+    };
+    let mut seen = state.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = seen.entry(body.clone()).or_insert(0);
+    *count += 1;
+    if *count > times {
+        return defaults;
+    }
+    defaults.overridden_by(wishes)
+}
+
 /// Counts the request against the provider's own limit, or says how long it is full.
 fn over_own_limit(state: &State) -> Option<Duration> {
-    let rpm = state.rpm?;
-    let now = Instant::now();
-    let mut admitted = state
-        .admitted
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    while admitted.front().is_some_and(|first| *first + WINDOW <= now) {
-        admitted.pop_front();
-    }
-    if (admitted.len() as u64) < rpm {
-        admitted.push_back(now);
-        return None;
-    }
-    Some(admitted.front().map_or(WINDOW, |first| {
-        (*first + WINDOW).saturating_duration_since(now)
-    }))
+    let count = state.limit.as_ref()?;
+    let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+    count.admit(Instant::now()).err()
 }
 
 async fn before_headers(state: &State, behaviour: &Behaviour) -> io::Result<()> {

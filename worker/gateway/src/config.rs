@@ -8,6 +8,7 @@
 use std::{fmt, time::Duration};
 
 use admission::{
+    BUCKET, GUARD,
     protocol::{Limits, OnFull},
     time::Instant,
 };
@@ -192,9 +193,22 @@ impl Server {
             tpm: self.tpm_limit,
             concurrency: self.max_concurrency,
             queue_max: self.queue_max,
-            queue_timeout: Duration::from_millis(self.queue_timeout_ms),
+            queue_timeout: self.queue_timeout(),
             on_full: self.on_full,
             lease: self.upstream_timeout().saturating_add(LEASE_AFTER_TIMEOUT),
+        }
+    }
+
+    /// Longest wait in the queue. The limiter's window is a bucket and a guard longer than a minute;
+    /// a timeout gets the same allowance, so that one of 60 s covers the wait for a whole window:
+    /// the request right after a burst must not time out a moment before its turn.
+    #[must_use]
+    pub fn queue_timeout(&self) -> Duration {
+        match self.queue_timeout_ms {
+            0 => Duration::ZERO,
+            ms => Duration::from_millis(ms)
+                .saturating_add(BUCKET)
+                .saturating_add(GUARD),
         }
     }
 
@@ -372,8 +386,16 @@ pub(crate) mod tests {
             (limits.rpm, limits.tpm, limits.concurrency),
             (Some(10), None, Some(4))
         );
-        assert_eq!(limits.queue_timeout, Duration::from_mins(1));
+        let window = admission::WINDOW + BUCKET + GUARD;
+        assert_eq!(limits.queue_timeout, window, "60 s cover a whole window");
         assert_eq!(limits.lease, Duration::from_secs(630));
+    }
+
+    #[test]
+    fn a_queue_timeout_of_zero_lets_nobody_wait() {
+        let mut server = server("a", 0, &["m"]);
+        server.queue_timeout_ms = 0;
+        assert_eq!(server.limits().queue_timeout, Duration::ZERO);
     }
 
     #[test]

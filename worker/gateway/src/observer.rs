@@ -59,6 +59,18 @@ impl Kind {
     }
 }
 
+/// A whole answer with the server's key redacted.
+#[must_use]
+pub fn redacted(answer: Vec<u8>, secret: Option<&Secret>) -> Vec<u8> {
+    let mut observer = Observer::new(Kind::Opaque, secret);
+    let mut out = match observer.push(&answer) {
+        Output::Same => answer,
+        Output::Replace(bytes) => bytes,
+    };
+    out.extend(observer.finish().tail);
+    out
+}
+
 /// What to forward for a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {

@@ -97,7 +97,8 @@ pub struct VisibleModel<'a> {
 pub fn visible_models<'a>(snapshot: &'a Snapshot, caller: &'a Caller) -> Vec<VisibleModel<'a>> {
     let mut seen = HashSet::new();
     let mut models = Vec::new();
-    for server in snapshot.servers.iter().filter(|server| server.enabled) {
+    let usable = |server: &&Server| server.enabled && server.api_key.is_some();
+    for server in snapshot.servers.iter().filter(usable) {
         let listed = server
             .models
             .iter()

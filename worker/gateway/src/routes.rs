@@ -53,6 +53,7 @@ pub enum Route {
     KeyDelete(String),
     Live,
     ConfigVersion,
+    FaultLimiterReset(String),
 }
 
 /// One line of the table.
@@ -107,6 +108,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/keys/{id}", Route::KeyDelete),
     endpoint("GET", "/api/live", |_| Route::Live),
     endpoint("GET", "/api/config/version", |_| Route::ConfigVersion),
+    endpoint(
+        "POST",
+        "/api/faults/limiter/{id}/reset",
+        Route::FaultLimiterReset,
+    ),
 ];
 
 impl Route {
@@ -130,7 +136,8 @@ impl Route {
             | Self::ServerDelete(_)
             | Self::KeysCreate
             | Self::KeyPatch(_)
-            | Self::KeyDelete(_) => Access::Admin,
+            | Self::KeyDelete(_)
+            | Self::FaultLimiterReset(_) => Access::Admin,
         }
     }
 }
@@ -158,10 +165,7 @@ pub fn resolve(method: &str, path: &str) -> Result<Route, GatewayError> {
         }
     }
     if methods.is_empty() {
-        return Err(GatewayError::new(
-            ErrorCode::NotFound,
-            "There is no such endpoint. Check the path; the API is described in the documentation.",
-        ));
+        return Err(no_such_endpoint());
     }
     let allow = methods.join(", ");
     Err(GatewayError::new(
@@ -169,6 +173,15 @@ pub fn resolve(method: &str, path: &str) -> Result<Route, GatewayError> {
         format!("This endpoint takes only {allow}."),
     )
     .allow(allow))
+}
+
+/// The answer of a path that does not exist.
+#[must_use]
+pub fn no_such_endpoint() -> GatewayError {
+    GatewayError::new(
+        ErrorCode::NotFound,
+        "There is no such endpoint. Check the path; the API is described in the documentation.",
+    )
 }
 
 /// The `{id}` of a path that fits the pattern; empty if the pattern has none.

@@ -5,9 +5,12 @@
 //!
 //! Invariant: a bad value never opens anything. It is reported in `problems` and the safe default is used.
 
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use admission::protocol::Limits;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::config::Secret;
+use crate::config::{Secret, Server};
 
 /// Smallest `BODY_BYTES_MAX`: below it hardly a chat fits.
 pub const BODY_BYTES_MAX_MIN: u64 = 1024;
@@ -15,8 +18,14 @@ pub const BODY_BYTES_MAX_MIN: u64 = 1024;
 pub const BODY_BYTES_MAX_MAX: u64 = 100 * 1024 * 1024;
 /// Default `BODY_BYTES_MAX`.
 pub const BODY_BYTES_MAX_DEFAULT: u64 = 10 * 1024 * 1024;
+/// Largest `RETRY_MAX`: a client waits for every attempt, and each one of them counts against the limits.
+pub const RETRY_MAX_MAX: u32 = 10;
+/// Default `RETRY_MAX`.
+pub const RETRY_MAX_DEFAULT: u32 = 2;
 /// Shortest admin or viewer token.
 pub const TOKEN_LEN_MIN: usize = 16;
+/// What `FAULT_LEASE_MS` may be: long enough for an answer, short enough for a test.
+const FAULT_LEASE_MS: RangeInclusive<u64> = 100..=600_000;
 /// Bytes of an encryption key: AES-256.
 const ENCRYPTION_KEY_BYTES: usize = 32;
 
@@ -58,6 +67,30 @@ pub const VARIABLES: &[Variable] = &[
         default: Some("false"),
         secret: false,
         doc: "`true`: servers may have http URLs that are not loopback. Keys then travel unencrypted.",
+    },
+    Variable {
+        name: "RETRY_MAX",
+        default: Some("2"),
+        secret: false,
+        doc: "How often a request is repeated after a 429 of its server or a failed connection, 0 to 10.",
+    },
+    Variable {
+        name: "ENVIRONMENT",
+        default: Some("production"),
+        secret: false,
+        doc: "`production`, `development` or `test`. In production no faults can be injected.",
+    },
+    Variable {
+        name: "FAULT_INJECTION",
+        default: Some("off"),
+        secret: false,
+        doc: "`on`: the admin may reset limiters to test recovery. Refused where `ENVIRONMENT` is `production`.",
+    },
+    Variable {
+        name: "FAULT_LEASE_MS",
+        default: None,
+        secret: false,
+        doc: "With `FAULT_INJECTION`: milliseconds after which an unsettled permit ends, 100 to 600000, instead of the server's own time.",
     },
     Variable {
         name: "ADMIN_TOKEN",
@@ -105,6 +138,18 @@ pub enum AppNameSource {
     FromKey,
 }
 
+/// What this deployment is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Environment {
+    /// Real requests.
+    #[default]
+    Production,
+    /// Somebody's machine.
+    Development,
+    /// Automatic tests.
+    Test,
+}
+
 /// The gateway's variables, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -116,6 +161,14 @@ pub struct Settings {
     pub body_bytes_max: u64,
     /// `ALLOW_HTTP_UPSTREAM`
     pub allow_http_upstream: bool,
+    /// `RETRY_MAX`
+    pub retry_max: u32,
+    /// `ENVIRONMENT`
+    pub environment: Environment,
+    /// `FAULT_INJECTION`; never in production.
+    pub fault_injection: bool,
+    /// `FAULT_LEASE_MS`; only with fault injection.
+    pub fault_lease: Option<Duration>,
     /// `ADMIN_TOKEN`; `None` closes the admin API.
     pub admin_token: Option<Secret>,
     /// `VIEWER_TOKEN`
@@ -150,12 +203,20 @@ impl Settings {
             ],
             AppNameSource::Required,
         );
-        let body_bytes_max = reader.body_bytes_max();
+        let body_bytes_max = reader.whole_number(
+            "BODY_BYTES_MAX",
+            BODY_BYTES_MAX_MIN..=BODY_BYTES_MAX_MAX,
+            BODY_BYTES_MAX_DEFAULT,
+        );
         let allow_http_upstream = reader.choice(
             "ALLOW_HTTP_UPSTREAM",
             &[("true", true), ("1", true), ("false", false), ("0", false)],
             false,
         );
+        let retry_max = reader.whole_number("RETRY_MAX", 0..=RETRY_MAX_MAX, RETRY_MAX_DEFAULT);
+        let environment = reader.environment();
+        let fault_injection = reader.fault_injection(environment);
+        let fault_lease = reader.fault_lease(fault_injection);
         let admin_token = reader.token("ADMIN_TOKEN");
         let viewer_token = reader.viewer_token(admin_token.as_ref());
         let encryption_key = reader.encryption_key("ENCRYPTION_KEY");
@@ -166,11 +227,15 @@ impl Settings {
             "server keys can be neither stored nor read until it is",
         );
         Self {
-            warnings: warnings(client_auth, allow_http_upstream),
+            warnings: warnings(client_auth, allow_http_upstream, fault_injection),
             client_auth,
             app_name,
             body_bytes_max,
             allow_http_upstream,
+            retry_max,
+            environment,
+            fault_injection,
+            fault_lease,
             admin_token,
             viewer_token,
             encryption_key,
@@ -180,7 +245,23 @@ impl Settings {
     }
 }
 
-fn warnings(client_auth: ClientAuth, allow_http_upstream: bool) -> Vec<String> {
+impl Settings {
+    /// The limits of a server as its limiter object is to keep them.
+    #[must_use]
+    pub fn limits_of(&self, server: &Server) -> Limits {
+        let limits = server.limits();
+        Limits {
+            lease: self.fault_lease.unwrap_or(limits.lease),
+            ..limits
+        }
+    }
+}
+
+fn warnings(
+    client_auth: ClientAuth,
+    allow_http_upstream: bool,
+    fault_injection: bool,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     if client_auth == ClientAuth::Off {
         warnings.push(
@@ -189,6 +270,11 @@ fn warnings(client_auth: ClientAuth, allow_http_upstream: bool) -> Vec<String> {
     }
     if allow_http_upstream {
         warnings.push("ALLOW_HTTP_UPSTREAM is on: server keys may travel unencrypted.".to_owned());
+    }
+    if fault_injection {
+        warnings.push(
+            "FAULT_INJECTION is on: whoever has the admin token can reset limiters.".to_owned(),
+        );
     }
     warnings
 }
@@ -227,20 +313,50 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         default
     }
 
-    fn body_bytes_max(&mut self) -> u64 {
-        let Some(value) = self.value("BODY_BYTES_MAX") else {
-            return BODY_BYTES_MAX_DEFAULT;
+    fn whole_number<T>(&mut self, name: &str, allowed: RangeInclusive<T>, default: T) -> T
+    where
+        T: FromStr + PartialOrd + Display + Copy,
+    {
+        let Some(value) = self.value(name) else {
+            return default;
         };
         match value.parse() {
-            Ok(bytes) if (BODY_BYTES_MAX_MIN..=BODY_BYTES_MAX_MAX).contains(&bytes) => bytes,
+            Ok(number) if allowed.contains(&number) => number,
             _ => {
+                let (min, max) = (allowed.start(), allowed.end());
                 self.problems.push(format!(
-                    "BODY_BYTES_MAX must be a whole number from {BODY_BYTES_MAX_MIN} to {BODY_BYTES_MAX_MAX}; \
-                     the default {BODY_BYTES_MAX_DEFAULT} is used."
+                    "{name} must be a whole number from {min} to {max}; the default {default} is used."
                 ));
-                BODY_BYTES_MAX_DEFAULT
+                default
             }
         }
+    }
+
+    fn environment(&mut self) -> Environment {
+        let choices = [
+            ("production", Environment::Production),
+            ("development", Environment::Development),
+            ("test", Environment::Test),
+        ];
+        self.choice("ENVIRONMENT", &choices, Environment::Production)
+    }
+
+    fn fault_lease(&mut self, fault_injection: bool) -> Option<Duration> {
+        let given = self.value("FAULT_LEASE_MS").is_some();
+        let lease_ms = self.whole_number("FAULT_LEASE_MS", FAULT_LEASE_MS, *FAULT_LEASE_MS.end());
+        (given && fault_injection).then(|| Duration::from_millis(lease_ms))
+    }
+
+    fn fault_injection(&mut self, environment: Environment) -> bool {
+        let on = self.choice("FAULT_INJECTION", &[("on", true), ("off", false)], false);
+        if on && environment == Environment::Production {
+            self.problems.push(
+                "FAULT_INJECTION must be off where ENVIRONMENT is production; it stays off."
+                    .to_owned(),
+            );
+            return false;
+        }
+        on
     }
 
     fn token(&mut self, name: &str) -> Option<Secret> {
@@ -280,132 +396,4 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
-    pub(crate) fn settings(pairs: &[(&str, &str)]) -> Settings {
-        Settings::parse(|name| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        })
-    }
-
-    fn complete(extra: &[(&'static str, &'static str)]) -> Settings {
-        let mut pairs = extra.to_vec();
-        pairs.extend([("ADMIN_TOKEN", "0123456789abcdef"), ("ENCRYPTION_KEY", KEY)]);
-        settings(&pairs)
-    }
-
-    #[test]
-    fn defaults_are_the_strict_ones() {
-        let settings = complete(&[]);
-        assert_eq!(settings.client_auth, ClientAuth::Required);
-        assert_eq!(settings.app_name, AppNameSource::Required);
-        assert_eq!(settings.body_bytes_max, 10 * 1024 * 1024);
-        assert!(!settings.allow_http_upstream);
-        assert_eq!(settings.problems, Vec::<String>::new());
-        assert_eq!(settings.warnings, Vec::<String>::new());
-    }
-
-    #[test]
-    fn missing_secrets_are_clear_problems() {
-        let settings = settings(&[("ADMIN_TOKEN", "  ")]);
-        assert_eq!(settings.problems.len(), 2);
-        assert!(settings.problems[0].starts_with("ADMIN_TOKEN is not set;"));
-        assert!(settings.problems[1].starts_with("ENCRYPTION_KEY is not set;"));
-        assert_eq!(
-            (settings.admin_token, settings.encryption_key),
-            (None, None)
-        );
-    }
-
-    #[test]
-    fn valid_values_are_taken() {
-        let settings = complete(&[
-            ("CLIENT_AUTH", "off"),
-            ("APP_NAME", " from-key "),
-            ("BODY_BYTES_MAX", "1024"),
-            ("ALLOW_HTTP_UPSTREAM", "1"),
-            ("VIEWER_TOKEN", "viewer-viewer-viewer"),
-            ("ENCRYPTION_KEY_PREVIOUS", KEY),
-        ]);
-        assert_eq!(settings.client_auth, ClientAuth::Off);
-        assert_eq!(settings.app_name, AppNameSource::FromKey);
-        assert_eq!(settings.body_bytes_max, 1024);
-        assert!(settings.allow_http_upstream);
-        assert_eq!(
-            settings.viewer_token.unwrap().expose(),
-            "viewer-viewer-viewer"
-        );
-        assert_eq!(settings.encryption_key_previous.unwrap().expose(), KEY);
-        assert_eq!(settings.problems, Vec::<String>::new());
-        assert_eq!(settings.warnings.len(), 2, "open doors are announced");
-    }
-
-    #[test]
-    fn each_bad_value_is_reported_and_falls_back_to_the_strict_default() {
-        for (name, value) in [
-            ("CLIENT_AUTH", "Off"),
-            ("APP_NAME", "fromkey"),
-            ("BODY_BYTES_MAX", "1023"),
-            ("BODY_BYTES_MAX", "104857601"),
-            ("BODY_BYTES_MAX", "-1"),
-            ("BODY_BYTES_MAX", "10 MiB"),
-            ("ALLOW_HTTP_UPSTREAM", "yes"),
-            ("VIEWER_TOKEN", "fifteen-letters"),
-            ("VIEWER_TOKEN", "0123456789abcdef"),
-            ("ENCRYPTION_KEY_PREVIOUS", "not base64!"),
-            ("ENCRYPTION_KEY_PREVIOUS", "c2hvcnQ="),
-        ] {
-            let mut settings = complete(&[(name, value)]);
-            assert_eq!(
-                settings.problems.len(),
-                1,
-                "{name}={value}: {:?}",
-                settings.problems
-            );
-            assert!(settings.problems[0].starts_with(name));
-            settings.problems.clear();
-            assert_eq!(settings, complete(&[]), "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn problems_never_quote_a_secret() {
-        let short = "tooshort-secret";
-        let settings = settings(&[
-            ("ADMIN_TOKEN", short),
-            ("ENCRYPTION_KEY", "QUJD"),
-            ("VIEWER_TOKEN", short),
-        ]);
-        assert_eq!(settings.problems.len(), 3);
-        for problem in &settings.problems {
-            assert!(
-                !problem.contains("tooshort") && !problem.contains("QUJD"),
-                "{problem}"
-            );
-        }
-    }
-
-    #[test]
-    fn table_of_variables_is_what_parse_reads() {
-        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
-        let _ = Settings::parse(|name| {
-            asked.borrow_mut().insert(name.to_owned());
-            None
-        });
-        let listed: std::collections::BTreeSet<_> = VARIABLES
-            .iter()
-            .map(|variable| variable.name.to_owned())
-            .collect();
-        assert_eq!(asked.into_inner(), listed);
-        assert_eq!(
-            VARIABLES[2].default,
-            Some(BODY_BYTES_MAX_DEFAULT.to_string().as_str())
-        );
-    }
-}
+pub(crate) mod tests;

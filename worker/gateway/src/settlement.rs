@@ -6,6 +6,8 @@
 //! Invariant: tokens are only given back where it is known that they were not used. What an answer
 //! did not say keeps the reservation.
 
+use std::time::Duration;
+
 use admission::protocol::{Settle, SettleOutcome, TicketId};
 
 use crate::usage::Usage;
@@ -17,6 +19,8 @@ pub enum ExchangeEnd {
     NotSent,
     /// No response headers came: no connection, or none in time.
     NoAnswer,
+    /// The upstream refused with a 429 that is passed on, and wants to be left alone for so long.
+    Refused(Duration),
     /// The whole answer was passed on.
     Complete,
     /// The upstream broke off in the middle of its answer.
@@ -39,17 +43,24 @@ pub fn settle(
     let outcome = match end {
         ExchangeEnd::NotSent => SettleOutcome::NotSent,
         ExchangeEnd::NoAnswer | ExchangeEnd::Truncated => SettleOutcome::UpstreamFailed,
+        ExchangeEnd::Refused(_) => SettleOutcome::UpstreamRefused,
         ExchangeEnd::Complete => SettleOutcome::Completed,
         ExchangeEnd::ClientGone => SettleOutcome::ClientGone,
+    };
+    let pause = match end {
+        ExchangeEnd::Refused(pause) => Some(pause),
+        _ => None,
     };
     let failed = status.is_some_and(|status| status >= 400);
     let tokens = usage
         .map(|usage| usage.total_tokens)
         .or(failed.then_some(0));
     Settle {
-        ticket,
         tokens,
-        outcome,
+        prompt_tokens: usage.map(|usage| usage.prompt_tokens),
+        completion_tokens: usage.map(|usage| usage.completion_tokens),
+        pause,
+        ..Settle::new(ticket, outcome)
     }
 }
 
@@ -94,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_that_is_passed_on_still_pauses_the_server() {
+        let pause = Duration::from_secs(7);
+        let settle = settled(ExchangeEnd::Refused(pause), Some(429), None);
+        assert_eq!((settle.pause, settle.tokens), (Some(pause), Some(0)));
+        assert_eq!(settled(ExchangeEnd::Complete, Some(200), None).pause, None);
+    }
+
+    #[test]
     fn each_end_has_its_outcome() {
         for (end, outcome) in [
             (ExchangeEnd::NotSent, SettleOutcome::NotSent),
@@ -101,6 +120,10 @@ mod tests {
             (ExchangeEnd::Truncated, SettleOutcome::UpstreamFailed),
             (ExchangeEnd::Complete, SettleOutcome::Completed),
             (ExchangeEnd::ClientGone, SettleOutcome::ClientGone),
+            (
+                ExchangeEnd::Refused(Duration::ZERO),
+                SettleOutcome::UpstreamRefused,
+            ),
         ] {
             assert_eq!(settled(end, None, None).outcome, outcome);
         }

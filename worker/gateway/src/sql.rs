@@ -34,6 +34,7 @@ use crate::error::{ErrorCode, GatewayError};
 
 mod configuration;
 mod keys;
+mod limiter;
 mod rows;
 mod servers;
 
@@ -42,6 +43,10 @@ mod tests;
 
 pub use configuration::{config_version, config_version_read, snapshot};
 pub use keys::{create_key, delete_key, key_by_digest, key_by_id, keys_page, update_key};
+pub use limiter::{
+    AdmissionRow, admission_state, all_admission_rows, create_admission_rows,
+    write_admission_changes,
+};
 pub use rows::{KeyRow, ServerRow, VersionRow};
 pub use servers::{
     create_server, delete_server, reorder_servers, reordered, server_by_id, servers_page,

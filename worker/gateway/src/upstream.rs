@@ -11,6 +11,7 @@ use std::{borrow::Cow, time::Duration};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use admission::protocol::{AdmissionFacts, Budget, Permit, Refusal, RefusalReason};
+use admission::{Instant, SEND_DELAY_MAX};
 
 use crate::{
     config::{Secret, Server},
@@ -127,6 +128,13 @@ impl<'a> UpstreamRequest<'a> {
             body,
         }
     }
+}
+
+/// Whether so much time has passed since the grant that the limiter must count the request from now
+/// on. A Worker that is busy with hundreds of requests comes to send one long after it was granted.
+#[must_use]
+pub fn is_sent_late(permit: &Permit, now: Instant) -> bool {
+    now.saturating_since(permit.granted_at()) > SEND_DELAY_MAX
 }
 
 /// `{base_url}{path without /v1}`.

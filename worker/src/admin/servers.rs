@@ -113,7 +113,8 @@ fn seal(admin: &Admin<'_>, id: &str, key: &Secret) -> Result<SealedKey, GatewayE
 
 /// A failure costs at most the seconds until a request brings the new limits along.
 async fn push_limits(admin: &Admin<'_>, row: &ServerRow) {
-    let limits = row.clone().into_server(None).limits();
+    let server = row.clone().into_server(None);
+    let limits = admin.isolate.settings.limits_of(&server);
     if let Err(error) = admin.isolate.admission.limits(&row.id, &limits).await {
         log::limiter_error(&row.id, "limits", &error);
     }

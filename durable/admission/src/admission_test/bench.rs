@@ -38,6 +38,7 @@ pub(super) fn request(name: &str, limits: Limits) -> Acquire {
         wait_max: None,
         arrival: None,
         attempt: 0,
+        pause: None,
         config_version: 0,
         limits,
     }
@@ -87,9 +88,8 @@ impl Bench {
     ) -> bool {
         let ticket = id(name);
         let settle = Settle {
-            ticket,
             tokens,
-            outcome,
+            ..Settle::new(ticket, outcome)
         };
         self.core.settle(&settle, at(millis))
     }

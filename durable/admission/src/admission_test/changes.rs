@@ -3,7 +3,7 @@
 //! One test per rule of the core: repeated calls, changes of limits, pauses, bounds.
 
 use super::bench::{Bench, CYCLE, at, granted, id, queued, refused, request, rpm};
-use crate::protocol::{Budget, Limits, OnFull, RefusalReason};
+use crate::protocol::{Budget, Limits, OnFull, RefusalReason, SentLate};
 use crate::time::Instant;
 use crate::{Acquired, Event, PAUSE_MAX, PERMITS_MAX, QUEUE_LEN_MAX, RETRY_AFTER_UNKNOWN};
 use core::time::Duration;
@@ -15,6 +15,36 @@ fn a_repeated_call_for_a_live_permit_gets_the_same_grant_uncharged() {
     let first = bench.granted("a", 0).permit;
     assert_eq!(bench.granted("a", 500).permit, first);
     assert_eq!(bench.core.live(at(500)).rpm_used, 1);
+}
+
+#[test]
+fn a_request_that_is_sent_late_leaves_the_window_that_much_later() {
+    let mut bench = Bench::new(Limits {
+        queue_timeout: Duration::from_secs(70),
+        ..rpm(1)
+    });
+    bench.granted("a", 0);
+    bench.queued("b", 1);
+    let sent = SentLate { ticket: id("a") };
+    assert!(bench.core.sent_late(&sent, at(700)));
+    assert_eq!(bench.core.live(at(700)).rpm_used, 1, "moved, not added");
+    assert_eq!(bench.timer(700 + CYCLE), ["b granted"]);
+    let unknown = SentLate { ticket: id("x") };
+    assert!(!bench.core.sent_late(&unknown, at(800 + CYCLE)));
+}
+
+#[test]
+fn tokens_of_a_request_that_was_sent_late_are_corrected_where_they_stand() {
+    let mut bench = Bench::new(Limits {
+        tpm: Some(10_000),
+        ..Limits::default()
+    });
+    bench.granted("a", 0);
+    let sent = SentLate { ticket: id("a") };
+    bench.core.sent_late(&sent, at(700));
+    bench.settle("a", Some(42), 900);
+    let live = bench.core.live(at(900));
+    assert_eq!((live.tpm_used, live.rpm_used, live.in_flight), (42, 1, 0));
 }
 
 #[test]

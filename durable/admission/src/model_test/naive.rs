@@ -3,14 +3,23 @@
 //! The reference model: the rules of the core written down in the plainest way, over plain lists,
 //! in quadratic time. It shares the message types with the core and nothing else.
 //!
-//! At every instant that could matter it does what the rules say for that instant, in order.
+//! At every instant that could matter it does what the rules say for that instant, in order. What
+//! is durable it keeps as a copy of itself.
 
+mod durable;
+mod probing;
 mod rules;
+mod usage;
 
-use crate::protocol::{Acquire, Limits, Live, RefusalReason, Settle, SettleOutcome, TicketId};
+use crate::protocol::{
+    Accepted, Acquire, Limits, Live, RefusalReason, SentLate, Settle, SettleOutcome, TicketId,
+};
 use crate::time::Instant;
-use crate::{Acquired, Event};
+use crate::{Acquired, Event, Progress};
 use core::time::Duration;
+use durable::Durable;
+use probing::{Kind, Learnt};
+use usage::Usage;
 
 const HOUR: u64 = 3_600_000;
 const CYCLE: u64 = 60_000 + 100 + 250;
@@ -20,7 +29,8 @@ struct Charge {
     at: u64,
     requests: u64,
     tokens: u64,
-    /// Serial number of the lease that made it; none for debt.
+    refused: bool,
+    /// Serial number of the lease that made it; none for debt and for what a crash forgot.
     lease: Option<u64>,
 }
 
@@ -30,10 +40,19 @@ struct Waiter {
     arrival: u64,
     sequence: u64,
     deadline: u64,
-    tokens: u64,
+    demand: Demand,
     weight: u64,
     position: u64,
     attempt: u32,
+    exempt: bool,
+    present: bool,
+}
+
+#[derive(Clone)]
+struct Demand {
+    model: String,
+    bytes: u64,
+    output_max: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -46,9 +65,13 @@ struct Lease {
     attempt: u32,
     position: u64,
     wait: u64,
+    arrival: u64,
+    sequence: u64,
+    demand: Demand,
+    probe: Option<Kind>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     now: u64,
     limits: Option<Limits>,
@@ -57,8 +80,28 @@ pub(crate) struct Model {
     charges: Vec<Charge>,
     waiters: Vec<Waiter>,
     leases: Vec<Lease>,
+    /// Slots that a crash made everybody forget, each with its end.
+    lost: Vec<u64>,
+    absent_until: u64,
     serial: u64,
-    pub(crate) events: Vec<Event>,
+    probe: Option<Learnt>,
+    usage: Usage,
+    late: Vec<u64>,
+    cancelled_at: u64,
+    /// Up to when everything due is done.
+    done: u64,
+    durable: Durable,
+    pub(crate) events: Events,
+}
+
+/// What was said and not yet heard. A copy of the model has said nothing.
+#[derive(Default)]
+pub(crate) struct Events(pub(crate) Vec<Event>);
+
+impl Clone for Events {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 fn leaves_at(at: u64) -> u64 {
@@ -70,10 +113,17 @@ impl Model {
         let repeated = self.waiters.iter().any(|w| w.ticket == request.ticket);
         self.run_before(now.as_millis());
         self.config_version = self.config_version.max(request.config_version);
+        let lease = self.leases.iter().find(|l| l.ticket == request.ticket);
+        let waiter = self.waiters.iter().find(|w| w.ticket == request.ticket);
+        let attempts = [lease.map(|l| l.attempt), waiter.map(|w| w.attempt)];
+        let heard_of = attempts.into_iter().flatten().max().unwrap_or(0);
+        if let Some(pause) = request.pause.filter(|_| request.attempt > heard_of) {
+            self.refused_by_upstream(lease.cloned(), as_millis(pause));
+        }
         self.adopt(request.limits);
         self.run_now();
         if repeated {
-            self.events.retain(|event| match event {
+            self.events.0.retain(|event| match event {
                 Event::Granted { ticket, .. } | Event::Refused { ticket, .. } => {
                     *ticket != request.ticket
                 }
@@ -89,36 +139,92 @@ impl Model {
         self.run_before(now.as_millis());
         let found = self.leases.iter().position(|l| l.ticket == settle.ticket);
         if let Some(index) = found {
-            let lease = self.leases.remove(index);
-            let now = self.now;
-            let charge = self
-                .charges
-                .iter_mut()
-                .find(|c| c.lease == Some(lease.serial) && leaves_at(c.at) > now);
-            match (settle.outcome, settle.tokens, charge) {
-                (SettleOutcome::NotSent, _, Some(charge)) => {
-                    charge.requests = 0;
-                    charge.tokens = 0;
+            let lease = self.leases[index].clone();
+            match settle.outcome {
+                SettleOutcome::UpstreamRefused => {
+                    let pause = settle.pause.map_or(0, as_millis);
+                    self.refused_by_upstream(Some(lease.clone()), pause);
                 }
-                (SettleOutcome::NotSent, _, None) | (_, None, _) => {}
-                (_, Some(actual), Some(charge)) => charge.tokens = actual.min(1 << 40),
-                (_, Some(actual), None) => {
-                    let tokens = actual.min(1 << 40).saturating_sub(lease.reserved);
-                    self.charges.push(Charge {
-                        at: now,
-                        requests: 0,
-                        tokens,
-                        lease: None,
-                    });
+                SettleOutcome::NotSent => {
+                    self.charges.retain(|c| c.lease != Some(lease.serial));
                 }
+                _ => {
+                    if let Some(actual) = settle.tokens {
+                        self.correct(&lease, actual.min(1 << 40));
+                    }
+                }
+            }
+            match settle.outcome {
+                SettleOutcome::Completed | SettleOutcome::ClientGone => self.heard(&lease),
+                SettleOutcome::UpstreamFailed | SettleOutcome::NotSent => self.not_heard(&lease),
+                SettleOutcome::UpstreamRefused => {}
+            }
+            self.leases.remove(index);
+            if settle.outcome == SettleOutcome::Completed {
+                self.usage.learn(&lease.demand, settle, self.now);
             }
         }
         self.run_now();
         found.is_some()
     }
 
+    fn correct(&mut self, lease: &Lease, actual: u64) {
+        let now = self.now;
+        let more = actual.saturating_sub(lease.reserved);
+        self.durable.granted(0, more);
+        let charge = self
+            .charges
+            .iter_mut()
+            .find(|c| c.lease == Some(lease.serial) && leaves_at(c.at) > now);
+        match charge {
+            Some(charge) => charge.tokens = actual,
+            None => self.charges.push(Charge {
+                at: now,
+                requests: 0,
+                tokens: more,
+                refused: false,
+                lease: None,
+            }),
+        }
+    }
+
+    pub(crate) fn accepted(&mut self, accepted: &Accepted, now: Instant) -> bool {
+        self.run_before(now.as_millis());
+        let find = |model: &Self| {
+            let mut leases = model.leases.iter();
+            leases.find(|l| l.ticket == accepted.ticket).cloned()
+        };
+        if let Some(lease) = find(self) {
+            self.heard(&lease);
+        }
+        self.run_now();
+        find(self).is_some()
+    }
+
+    pub(crate) fn sent_late(&mut self, sent: &SentLate, now: Instant) -> bool {
+        self.run_before(now.as_millis());
+        let mut leases = self.leases.iter();
+        let lease = leases.find(|l| l.ticket == sent.ticket).cloned();
+        if let Some(lease) = &lease {
+            // Made anew, as the grant would make it now.
+            self.charges.retain(|c| c.lease != Some(lease.serial));
+            self.charges.push(Charge {
+                at: self.now,
+                requests: 1,
+                tokens: lease.reserved,
+                refused: false,
+                lease: Some(lease.serial),
+            });
+            self.durable.granted(1, lease.reserved);
+            self.durable.granted_at(self.now);
+        }
+        self.run_now();
+        lease.is_some()
+    }
+
     pub(crate) fn cancel(&mut self, ticket: &TicketId, now: Instant) -> bool {
         self.now = self.now.max(now.as_millis());
+        self.cancelled_at = self.now;
         let found = self.waiters.iter().position(|w| w.ticket == *ticket);
         if let Some(index) = found {
             let waiter = self.waiters.remove(index);
@@ -148,19 +254,37 @@ impl Model {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines = self.waiters.iter().map(|w| w.deadline);
-        let leases = self.leases.iter().map(|l| l.expires_at);
-        deadlines
-            .chain(leases)
-            .chain(self.head_fits_at())
-            .min()
-            .map(Instant::from_millis)
+        let mut instants: Vec<u64> = Vec::new();
+        instants.extend(self.waiters.iter().map(|w| w.deadline));
+        instants.extend(self.leases.iter().map(|l| l.expires_at));
+        instants.extend(&self.lost);
+        instants.extend(self.silences().iter().map(|(at, _)| *at));
+        instants.extend(self.durable.seal_at());
+        if self.waiters.iter().any(|w| !w.present) {
+            instants.push(self.absent_until);
+        }
+        instants.extend(self.head_fits_at());
+        instants.into_iter().min().map(Instant::from_millis)
+    }
+
+    pub(crate) fn progress(&self, ticket: &TicketId, now: Instant) -> Option<Progress> {
+        let index = self.waiters.iter().position(|w| w.ticket == *ticket)?;
+        let mut later = self.clone();
+        later.now = later.now.max(now.as_millis());
+        let tokens = self.tokens(&self.waiters[index].demand);
+        let estimate = later.estimate(&self.waiters[..index], tokens);
+        Some(Progress {
+            position: index as u64 + 1,
+            estimate: estimate.map(Duration::from_millis),
+        })
     }
 
     pub(crate) fn live(&self, now: Instant) -> Live {
         let now = self.now.max(now.as_millis());
         let limits = self.limits();
         let (requests, tokens) = self.used(now);
+        let mut late = self.late.clone();
+        late.sort_unstable_by(|a, b| b.cmp(a));
         Live {
             queue_length: count(&self.waiters),
             queue_oldest_wait: Duration::from_millis(
@@ -178,6 +302,11 @@ impl Model {
             paused_until: (self.paused_until > now)
                 .then(|| Instant::from_millis(self.paused_until)),
             config_version: self.config_version,
+            probing: self.probe.is_some(),
+            estimates: self.usage.models(),
+            wake_late_ms_p99: late.get(late.len() / 100).copied().unwrap_or(0),
+            wake_late_ms_max: late.first().copied().unwrap_or(0),
+            stalls: 0,
         }
     }
 
@@ -191,7 +320,9 @@ impl Model {
         {
             self.run_at(due);
         }
+        self.forget(self.now);
         let now = self.now;
+        self.done = now;
         self.charges.retain(|c| leaves_at(c.at) > now);
     }
 
@@ -205,21 +336,37 @@ impl Model {
     }
 
     fn run_at(&mut self, at: u64) {
+        self.done = at;
+        self.durable.seal(at);
+        self.lost.retain(|until| *until > at);
         let mut expired: Vec<Lease> = self.leases.clone();
         expired.retain(|l| l.expires_at <= at);
         expired.sort_by_key(|l| (l.expires_at, l.ticket.clone()));
         for lease in expired {
+            self.heard(&lease);
             self.leases.retain(|l| l.serial != lease.serial);
-            self.events.push(Event::LeaseExpired {
+            self.events.0.push(Event::LeaseExpired {
                 ticket: lease.ticket,
             });
         }
+        while let Some((_, lease)) = self.silences().into_iter().find(|(due, _)| *due <= at) {
+            self.heard(&lease);
+        }
+        self.forget(at);
+        while at >= self.absent_until
+            && let Some(index) = self.waiters.iter().position(|w| !w.present)
+        {
+            let waiter = self.waiters.remove(index);
+            self.refuse(&waiter, RefusalReason::Cancelled);
+        }
         while let Some(head) = self.waiters.first() {
-            if self.fits(head.tokens, at) {
+            if head.present && self.fits(self.tokens(&head.demand), at) {
                 let waiter = self.waiters.remove(0);
-                let grant = self.grant(&waiter);
+                self.late.push(self.now - at.max(self.cancelled_at));
+                self.late.drain(..self.late.len().saturating_sub(1_000));
+                let grant = self.grant(&waiter, at);
                 let ticket = waiter.ticket;
-                self.events.push(Event::Granted { ticket, grant });
+                self.events.0.push(Event::Granted { ticket, grant });
                 continue;
             }
             let due = self.waiters.iter().filter(|w| w.deadline <= at);

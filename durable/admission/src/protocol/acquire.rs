@@ -41,6 +41,12 @@ pub struct Acquire {
     /// Upstream attempts made before this call. Unchanged when only the call is repeated: a live
     /// permit of the same attempt is handed out again, one of an earlier attempt is used up.
     pub attempt: u32,
+    /// The upstream refused the earlier attempt with a 429 and asks not to be asked again for this
+    /// long. Says three things at once: the permit of that attempt is used up (its request stays
+    /// charged, its tokens are given back), the server pauses, and the request waits again at its
+    /// old place. Meaningless where `attempt` has not grown, so that a repeated call changes
+    /// nothing twice.
+    pub pause: Option<Duration>,
     /// Version of the configuration snapshot of the calling Worker.
     pub config_version: u64,
     /// The server's limits as that snapshot has them.
@@ -67,6 +73,8 @@ struct AcquireLine {
     i: Option<u64>,
     #[serde(default)]
     n: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    z: Option<u64>,
     #[serde(default)]
     c: u64,
 }
@@ -85,6 +93,7 @@ impl Acquire {
             w: self.wait_max.map(millis),
             i: self.arrival.map(Instant::as_millis),
             n: self.attempt,
+            z: self.pause.map(millis),
             c: self.config_version,
         });
         line.push('&');
@@ -110,6 +119,7 @@ impl Acquire {
             wait_max: wire.w.map(Duration::from_millis),
             arrival: wire.i.map(Instant::from_millis),
             attempt: wire.n,
+            pause: wire.z.map(Duration::from_millis),
             config_version: wire.c,
             limits,
         })

@@ -26,6 +26,9 @@ pub struct Grant {
     pub permit: Permit,
     /// Queue and window as of the grant.
     pub admission: AdmissionFacts,
+    /// The limiter waits to hear what the upstream says to it: report
+    /// [`Accepted`](super::Accepted) as soon as its headers are no 429.
+    pub probe: bool,
 }
 
 /// A refusal and when to come again.
@@ -156,6 +159,8 @@ struct AnswerLine {
     k: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     g: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    b: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     x: Option<RefusalReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,6 +194,7 @@ impl AcquireAnswer {
                 t: Some(grant.permit.ticket.as_str().to_owned()),
                 k: Some(grant.permit.reserved_tokens),
                 g: Some(grant.permit.granted_at.as_millis()),
+                b: grant.probe,
                 ..AnswerLine::new(Kind::Granted, &grant.admission)
             },
             Self::Refused(refusal) => AnswerLine {
@@ -214,6 +220,7 @@ impl AcquireAnswer {
                     granted_at: Instant::from_millis(wire.g.ok_or_else(|| missing("g"))?),
                 },
                 admission,
+                probe: wire.b,
             }),
             Kind::Refused => Self::Refused(Refusal {
                 reason: wire.x.ok_or_else(|| missing("x"))?,
@@ -232,6 +239,7 @@ impl AnswerLine {
             t: None,
             k: None,
             g: None,
+            b: false,
             x: None,
             y: None,
             p: facts.position,

@@ -36,6 +36,17 @@ pub struct Live {
     pub paused_until: Option<Instant>,
     /// Newest configuration version that the object has seen.
     pub config_version: u64,
+    /// The server is found out after a refusal by the upstream: grants are few until it accepts.
+    pub probing: bool,
+    /// Models whose usage has been learnt.
+    pub estimates: u64,
+    /// How much later than the exact instant the waiters were granted, 99th percentile of the
+    /// last 1,000 grants from the queue.
+    pub wake_late_ms_p99: u64,
+    /// The greatest of them.
+    pub wake_late_ms_max: u64,
+    /// Times that a step of the core changed nothing and was broken off; anything but 0 is a bug.
+    pub stalls: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,6 +75,16 @@ struct LiveLine {
     p: Option<u64>,
     #[serde(default)]
     c: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    b: bool,
+    #[serde(default)]
+    e: u64,
+    #[serde(default)]
+    l: u64,
+    #[serde(default)]
+    lm: u64,
+    #[serde(default)]
+    st: u64,
 }
 
 impl Live {
@@ -83,6 +104,11 @@ impl Live {
             g: self.next_grant_in.map(millis),
             p: self.paused_until.map(Instant::as_millis),
             c: self.config_version,
+            b: self.probing,
+            e: self.estimates,
+            l: self.wake_late_ms_p99,
+            lm: self.wake_late_ms_max,
+            st: self.stalls,
         })
     }
 
@@ -102,6 +128,11 @@ impl Live {
             next_grant_in: wire.g.map(Duration::from_millis),
             paused_until: wire.p.map(Instant::from_millis),
             config_version: wire.c,
+            probing: wire.b,
+            estimates: wire.e,
+            wake_late_ms_p99: wire.l,
+            wake_late_ms_max: wire.lm,
+            stalls: wire.st,
         })
     }
 }

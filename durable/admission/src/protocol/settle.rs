@@ -1,11 +1,14 @@
-//! 结算与取消：许可用完，或不再等待。
+//! 结算、接受与取消：许可用完、上游已接受，或不再等待。
 //!
-//! [`Settle`] ends a permit with what was really used; [`Cancel`] ends a wait.
+//! [`Settle`] ends a permit with what was really used; [`Accepted`] says that the upstream took the
+//! request on; [`Cancel`] ends a wait.
 //!
-//! Invariant: both are safe to repeat.
+//! Invariant: all are safe to repeat.
 
 use super::line::{DecodeError, check_version, first_version, read, write};
 use super::{PROTOCOL_VERSION, TicketId};
+use crate::time::millis;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// What became of a permit.
@@ -21,6 +24,9 @@ pub enum SettleOutcome {
     ClientGone,
     /// Nothing reached the upstream: request and tokens are refunded.
     NotSent,
+    /// The upstream refused it (429) and it is not tried again: the request stays charged, its
+    /// tokens are given back, the server pauses.
+    UpstreamRefused,
 }
 
 /// Ends a permit: its slot is free, its reservation becomes the actual usage.
@@ -30,8 +36,29 @@ pub struct Settle {
     pub ticket: TicketId,
     /// Tokens really used, prompt and output together; `None` = unknown, the reservation stays.
     pub tokens: Option<u64>,
+    /// Prompt tokens among them, cached ones included; teaches the estimate of later requests.
+    pub prompt_tokens: Option<u64>,
+    /// Output tokens among them; teaches the estimate of later requests.
+    pub completion_tokens: Option<u64>,
+    /// For how long the upstream that refused it does not want to be asked again.
+    pub pause: Option<Duration>,
     /// What became of it.
     pub outcome: SettleOutcome,
+}
+
+/// The upstream has answered a probing request with anything but a 429; it is still in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The permit's ticket.
+    pub ticket: TicketId,
+}
+
+/// The request of a permit goes upstream only now, longer after its grant than the window's guard
+/// allows for (see [`SEND_DELAY_MAX`](crate::SEND_DELAY_MAX)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentLate {
+    /// The permit's ticket.
+    pub ticket: TicketId,
 }
 
 /// A waiter's client went away.
@@ -48,18 +75,53 @@ struct SettleLine {
     t: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     k: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    z: Option<u64>,
     #[serde(default)]
     o: SettleOutcome,
 }
 
+/// [`Accepted`], [`SentLate`] and [`Cancel`] name a ticket and say nothing else.
 #[derive(Serialize, Deserialize)]
-struct CancelLine {
+struct TicketLine {
     #[serde(default = "first_version")]
     v: u32,
     t: String,
 }
 
+impl TicketLine {
+    fn encode(ticket: &TicketId) -> String {
+        write(&Self {
+            v: PROTOCOL_VERSION,
+            t: ticket.as_str().to_owned(),
+        })
+    }
+
+    fn decode(line: &str) -> Result<TicketId, DecodeError> {
+        let wire: Self = read(line)?;
+        check_version(wire.v)?;
+        Ok(wire.t.try_into()?)
+    }
+}
+
 impl Settle {
+    /// A permit that ended with unknown usage.
+    #[must_use]
+    pub const fn new(ticket: TicketId, outcome: SettleOutcome) -> Self {
+        Self {
+            ticket,
+            tokens: None,
+            prompt_tokens: None,
+            completion_tokens: None,
+            pause: None,
+            outcome,
+        }
+    }
+
     /// The message as one line.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -67,6 +129,9 @@ impl Settle {
             v: PROTOCOL_VERSION,
             t: self.ticket.as_str().to_owned(),
             k: self.tokens,
+            p: self.prompt_tokens,
+            c: self.completion_tokens,
+            z: self.pause.map(millis),
             o: self.outcome,
         })
     }
@@ -78,8 +143,39 @@ impl Settle {
         Ok(Self {
             ticket: wire.t.try_into()?,
             tokens: wire.k,
+            prompt_tokens: wire.p,
+            completion_tokens: wire.c,
+            pause: wire.z.map(Duration::from_millis),
             outcome: wire.o,
         })
+    }
+}
+
+impl SentLate {
+    /// The message as one line.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        TicketLine::encode(&self.ticket)
+    }
+
+    /// Reads a line. The ticket (`t`) is required.
+    pub fn decode(line: &str) -> Result<Self, DecodeError> {
+        let ticket = TicketLine::decode(line)?;
+        Ok(Self { ticket })
+    }
+}
+
+impl Accepted {
+    /// The message as one line.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        TicketLine::encode(&self.ticket)
+    }
+
+    /// Reads a line. The ticket (`t`) is required.
+    pub fn decode(line: &str) -> Result<Self, DecodeError> {
+        let ticket = TicketLine::decode(line)?;
+        Ok(Self { ticket })
     }
 }
 
@@ -87,18 +183,12 @@ impl Cancel {
     /// The message as one line.
     #[must_use]
     pub fn encode(&self) -> String {
-        write(&CancelLine {
-            v: PROTOCOL_VERSION,
-            t: self.ticket.as_str().to_owned(),
-        })
+        TicketLine::encode(&self.ticket)
     }
 
     /// Reads a line. The ticket (`t`) is required.
     pub fn decode(line: &str) -> Result<Self, DecodeError> {
-        let wire: CancelLine = read(line)?;
-        check_version(wire.v)?;
-        Ok(Self {
-            ticket: wire.t.try_into()?,
-        })
+        let ticket = TicketLine::decode(line)?;
+        Ok(Self { ticket })
     }
 }

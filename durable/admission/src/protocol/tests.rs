@@ -36,6 +36,7 @@ fn acquire() -> Acquire {
         wait_max: Some(Duration::ZERO),
         arrival: Some(Instant::from_millis(1_700_000_000_123)),
         attempt: 2,
+        pause: Some(Duration::from_millis(1_500)),
         config_version: 41,
         limits: limits(),
     }
@@ -59,6 +60,7 @@ fn granted() -> AcquireAnswer {
     AcquireAnswer::Granted(Grant {
         permit: Permit::new(ticket(), 564, Instant::from_millis(1_700_000_000_373)),
         admission: facts(),
+        probe: true,
     })
 }
 
@@ -72,9 +74,9 @@ fn refused(reason: RefusalReason) -> AcquireAnswer {
 
 const LIMITS: &str = "v=1&lv=7&le=true&lr=60&lc=0&lq=100&lw=60000&lf=reject_newest&ll=1500";
 const ACQUIRE: &str = "t=req-1.a_B&a=shop+%26+co&k=k1&m=%E5%90%8D%2Fgpt%2B5&b=1234&o=99&w=0\
-    &i=1700000000123&n=2&c=41";
+    &i=1700000000123&n=2&z=1500&c=41";
 const GRANTED: &str =
-    "v=1&s=g&t=req-1.a_B&k=564&g=1700000000373&p=3&w=250&rl=60&rr=0&rs=60350&c=42";
+    "v=1&s=g&t=req-1.a_B&k=564&g=1700000000373&b=true&p=3&w=250&rl=60&rr=0&rs=60350&c=42";
 const REFUSED: &str = "v=1&s=r&x=queue_evicted&y=900&p=3&w=250&rl=60&rr=0&rs=60350&c=42";
 
 #[test]
@@ -94,13 +96,21 @@ fn every_message_has_its_golden_line_and_reads_it_back() {
     assert_eq!(AcquireAnswer::decode(REFUSED), Ok(evicted));
 
     let settle = Settle {
-        ticket: ticket(),
         tokens: Some(17),
-        outcome: SettleOutcome::NotSent,
+        prompt_tokens: Some(11),
+        completion_tokens: Some(6),
+        pause: Some(Duration::from_millis(9)),
+        ..Settle::new(ticket(), SettleOutcome::NotSent)
     };
-    let line = "v=1&t=req-1.a_B&k=17&o=not_sent";
+    let line = "v=1&t=req-1.a_B&k=17&p=11&c=6&z=9&o=not_sent";
     assert_eq!(settle.encode(), line);
     assert_eq!(Settle::decode(line), Ok(settle));
+
+    let sent = SentLate { ticket: ticket() };
+    assert_eq!(SentLate::decode(&sent.encode()), Ok(sent));
+    let accepted = Accepted { ticket: ticket() };
+    assert_eq!(accepted.encode(), "v=1&t=req-1.a_B");
+    assert_eq!(Accepted::decode("v=1&t=req-1.a_B"), Ok(accepted));
 
     let cancel = Cancel { ticket: ticket() };
     assert_eq!(cancel.encode(), "v=1&t=req-1.a_B");
@@ -118,8 +128,14 @@ fn every_message_has_its_golden_line_and_reads_it_back() {
         next_grant_in: Some(Duration::from_millis(20)),
         paused_until: Some(Instant::from_millis(9)),
         config_version: 42,
+        probing: true,
+        estimates: 4,
+        wake_late_ms_p99: 12,
+        wake_late_ms_max: 30,
+        stalls: 1,
     };
-    let line = "v=1&q=2&qw=1200&f=3&ru=60&rl=60&tu=70000&cl=5&g=20&p=9&c=42";
+    let line =
+        "v=1&q=2&qw=1200&f=3&ru=60&rl=60&tu=70000&cl=5&g=20&p=9&c=42&b=true&e=4&l=12&lm=30&st=1";
     assert_eq!(picture.encode(), line);
     assert_eq!(Live::decode(line), Ok(picture));
 }
@@ -156,12 +172,9 @@ fn every_name_is_the_same_in_code_and_on_the_wire() {
         SettleOutcome::UpstreamFailed,
         SettleOutcome::ClientGone,
         SettleOutcome::NotSent,
+        SettleOutcome::UpstreamRefused,
     ] {
-        let settle = Settle {
-            ticket: ticket(),
-            tokens: None,
-            outcome,
-        };
+        let settle = Settle::new(ticket(), outcome);
         assert_eq!(Settle::decode(&settle.encode()), Ok(settle));
     }
 }

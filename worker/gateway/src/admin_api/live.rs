@@ -32,8 +32,12 @@ pub struct LiveView {
     pub max_concurrency: Option<u64>,
     pub next_grant_in_ms: Option<u64>,
     pub paused_until: Option<String>,
-    pub journal_rows: u64,
     pub config_version: u64,
+    /// Grants are few until the upstream accepts again after a 429.
+    pub probing: bool,
+    /// How much later than computed waiters were granted: 99th percentile of the last 1,000.
+    pub wake_late_ms_p99: u64,
+    pub wake_late_ms_max: u64,
 }
 
 /// Whether this deployment can serve requests, and what stands in the way. Open to everybody, so
@@ -73,9 +77,10 @@ impl LiveView {
             max_concurrency: server.max_concurrency,
             next_grant_in_ms: live.next_grant_in.map(millis),
             paused_until: live.paused_until.map(rfc3339),
-            // The object keeps no journal yet.
-            journal_rows: 0,
             config_version: live.config_version,
+            probing: live.probing,
+            wake_late_ms_p99: live.wake_late_ms_p99,
+            wake_late_ms_max: live.wake_late_ms_max,
         }
     }
 }

@@ -312,6 +312,17 @@ fn secret_is_redacted_in_every_kind_even_in_a_tail() {
 }
 
 #[test]
+fn a_whole_answer_is_redacted_to_its_last_byte() {
+    let secret = Secret::new("sk-secret-0123456789");
+    let quoted = b"no sk-secret-0123456789 and sk-secret-0123".to_vec();
+    assert_eq!(
+        redacted(quoted.clone(), Some(&secret)),
+        b"no [redacted] and sk-secret-0123"
+    );
+    assert_eq!(redacted(quoted.clone(), None), quoted);
+}
+
+#[test]
 fn kind_follows_the_content_type() {
     assert_eq!(
         Kind::of(Some("text/event-stream; charset=utf-8"), true),

@@ -4,6 +4,7 @@
 
 mod database;
 mod keys;
+mod limiter;
 mod schema;
 mod servers;
 

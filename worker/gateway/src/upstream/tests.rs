@@ -262,3 +262,16 @@ fn a_name_of_any_script_becomes_a_header_value_that_can_be_read_back() {
     );
     assert_eq!(header_text("100% a\r\nb"), "100%25 a%0D%0Ab");
 }
+
+#[test]
+fn a_request_is_late_when_its_grant_is_older_than_the_guard_has_room_for() {
+    let permit = permit();
+    let granted_at = permit.granted_at();
+    assert!(!is_sent_late(&permit, granted_at));
+    assert!(!is_sent_late(
+        &permit,
+        granted_at.saturating_add(SEND_DELAY_MAX)
+    ));
+    let late = SEND_DELAY_MAX + Duration::from_millis(1);
+    assert!(is_sent_late(&permit, granted_at.saturating_add(late)));
+}

@@ -2,7 +2,8 @@
 //!
 //! The rules of the reference model: who fits, who leaves, how long it will take, what is said.
 
-use super::{CYCLE, Charge, Lease, Model, Waiter, as_millis, count, leaves_at};
+use super::probing::Way;
+use super::{CYCLE, Charge, Demand, Lease, Model, Waiter, as_millis, count, leaves_at};
 use crate::protocol::{
     Acquire, AdmissionFacts, Budget, Grant, Limits, OnFull, Permit, Refusal, RefusalReason,
 };
@@ -19,6 +20,7 @@ impl Model {
         if self.limits.is_some_and(|old| old.version >= limits.version) {
             return;
         }
+        self.durable.adopted();
         self.limits = Some(Limits {
             queue_max: limits.queue_max.min(100_000),
             ..limits
@@ -37,58 +39,82 @@ impl Model {
 
     pub(super) fn overfull(&mut self) -> Option<(Waiter, RefusalReason)> {
         let limits = self.limits();
-        if count(&self.waiters) <= limits.queue_max {
+        let counted = self.counted();
+        if count(&counted) <= limits.queue_max {
             return None;
         }
-        Some(match limits.on_full {
-            _ if limits.queue_max == 0 => (self.waiters.remove(0), RefusalReason::QueueFull),
-            OnFull::EvictOldest => (self.waiters.remove(0), RefusalReason::QueueEvicted),
-            OnFull::RejectNewest => (self.waiters.pop()?, RefusalReason::QueueFull),
-        })
+        let (loser, reason) = match limits.on_full {
+            _ if limits.queue_max == 0 => (counted.first()?, RefusalReason::QueueFull),
+            OnFull::EvictOldest => (counted.first()?, RefusalReason::QueueEvicted),
+            OnFull::RejectNewest => (counted.last()?, RefusalReason::QueueFull),
+        };
+        self.waiters.retain(|w| w.sequence != loser.sequence);
+        Some((loser.clone(), reason))
+    }
+
+    /// Those who fill the queue: they have not been let in before.
+    fn counted(&self) -> Vec<Waiter> {
+        let waiters = self.waiters.iter();
+        waiters.filter(|w| !w.exempt).cloned().collect()
     }
 
     pub(super) fn enter(&mut self, request: &Acquire) -> Acquired {
         let ticket = &request.ticket;
+        // Place, position and exemption of an earlier call.
+        let mut before = None;
         if let Some(index) = self.leases.iter().position(|l| l.ticket == *ticket) {
             if self.leases[index].attempt >= request.attempt {
                 return Acquired::Granted(self.grant_again(&self.leases[index]));
             }
+            let lease = self.leases[index].clone();
+            self.not_heard(&lease);
             self.leases.remove(index);
+            before = Some((lease.arrival, lease.sequence, lease.position, true));
         }
-        let limits = self.limits();
-        let index = self.waiters.iter().position(|w| w.ticket == *ticket);
-        let previous = index.map(|index| self.waiters.remove(index));
-        let arrival = request.arrival.map_or(self.now, Instant::as_millis);
+        if let Some(index) = self.waiters.iter().position(|w| w.ticket == *ticket) {
+            let waiter = self.waiters.remove(index);
+            before = Some((
+                waiter.arrival,
+                waiter.sequence,
+                waiter.position,
+                waiter.exempt,
+            ));
+        }
         self.serial += 1;
-        let (arrival, sequence) = previous
-            .as_ref()
-            .map_or((arrival.min(self.now), self.serial), |previous| {
-                (previous.arrival, previous.sequence)
-            });
-        let before = |w: &&Waiter| (w.arrival, w.sequence) < (arrival, sequence);
-        let ahead: Vec<Waiter> = self.waiters.iter().filter(before).cloned().collect();
+        let arrival = request.arrival.map_or(self.now, Instant::as_millis);
+        let newcomer = (arrival.min(self.now), self.serial, 0, false);
+        let (arrival, sequence, position, exempt) = before.unwrap_or(newcomer);
+        let limits = self.limits();
+        let earlier = |w: &&Waiter| (w.arrival, w.sequence) < (arrival, sequence);
+        let ahead: Vec<Waiter> = self.waiters.iter().filter(earlier).cloned().collect();
         let timeout = limits.queue_timeout;
         let timeout = request.wait_max.map_or(timeout, |max| max.min(timeout));
-        let output = request.output_tokens_max.unwrap_or(256).min(256);
-        let tokens = request.prompt_bytes.div_ceil(4) + output;
+        let demand = Demand {
+            model: request.model.clone(),
+            bytes: request.prompt_bytes,
+            output_max: request.output_tokens_max,
+        };
+        let tokens = self.tokens(&demand);
         let mut waiter = Waiter {
             ticket: ticket.clone(),
             arrival,
             sequence,
             deadline: arrival + as_millis(timeout),
-            tokens,
+            demand,
             weight: self.reservation(tokens),
-            position: previous.as_ref().map_or(0, |previous| previous.position),
+            position,
             attempt: request.attempt,
+            exempt: exempt || request.attempt > 0,
+            present: true,
         };
         if !limits.enabled {
             let wait = Duration::from_mins(1);
             return Acquired::Refused(self.refusal(&waiter, RefusalReason::Disabled, wait));
         }
-        if ahead.is_empty() && self.fits(waiter.tokens, self.now) {
-            return Acquired::Granted(self.grant(&waiter));
+        if ahead.is_empty() && self.fits(tokens, self.now) {
+            return Acquired::Granted(self.grant(&waiter, self.now));
         }
-        if previous.is_none() {
+        if waiter.position == 0 {
             waiter.position = count(&ahead) + 1;
         }
         self.queue(waiter, ahead, request.wait_max)
@@ -101,11 +127,13 @@ impl Model {
         wait_max: Option<Duration>,
     ) -> Acquired {
         let limits = self.limits();
-        let full = count(&self.waiters) >= limits.queue_max;
-        if full && limits.on_full == OnFull::EvictOldest && !ahead.is_empty() {
-            ahead.remove(0);
+        let full = count(&self.counted()) >= limits.queue_max && !waiter.exempt;
+        let oldest = ahead.iter().position(|w| !w.exempt);
+        if let Some(oldest) = oldest.filter(|_| full && limits.on_full == OnFull::EvictOldest) {
+            ahead.remove(oldest);
         }
-        let estimate = self.estimate(&ahead, waiter.tokens);
+        let tokens = self.tokens(&waiter.demand);
+        let estimate = self.estimate(&ahead, tokens);
         let late = estimate.is_some_and(|wait| self.now + wait > waiter.deadline);
         if wait_max.is_some_and(|max| max.is_zero() || late) {
             let wait = Duration::from_millis(estimate.unwrap_or(60_000));
@@ -113,7 +141,7 @@ impl Model {
             return Acquired::Refused(self.refusal(&waiter, reason, wait));
         }
         if waiter.deadline <= self.now {
-            let wait = self.tail(waiter.tokens);
+            let wait = self.tail(&waiter);
             let reason = RefusalReason::QueueTimeout;
             return Acquired::Refused(self.refusal(&waiter, reason, wait));
         }
@@ -121,7 +149,7 @@ impl Model {
         self.waiters.sort_by_key(|w| (w.arrival, w.sequence));
         if let Some((loser, reason)) = self.overfull() {
             if loser.ticket == waiter.ticket {
-                let wait = self.tail(loser.tokens);
+                let wait = self.tail(&loser);
                 return Acquired::Refused(self.refusal(&loser, reason, wait));
             }
             self.refuse(&loser, reason);
@@ -155,9 +183,10 @@ impl Model {
         let (requests_used, tokens_used) = self.used(at);
         !self.stopped()
             && at >= self.paused_until
+            && !matches!(self.way(at), Way::Shut)
             && limits
                 .concurrency
-                .is_none_or(|max| count(&self.leases) < max)
+                .is_none_or(|max| count(&self.leases) + count(&self.lost) < max)
             && limits.rpm.is_none_or(|max| requests_used < max)
             && limits
                 .tpm
@@ -167,7 +196,8 @@ impl Model {
     /// Every instant at which something leaves the window or a pause ends, from `now` on.
     pub(super) fn instants(&self) -> Vec<u64> {
         let mut instants: Vec<u64> = self.charges.iter().map(|c| leaves_at(c.at)).collect();
-        instants.extend([self.now, self.paused_until]);
+        instants.extend([self.done, self.now, self.paused_until]);
+        instants.extend(self.openings());
         instants.sort_unstable();
         instants
     }
@@ -175,7 +205,11 @@ impl Model {
     pub(super) fn head_fits_at(&self) -> Option<u64> {
         let head = self.waiters.first()?;
         let mut instants = self.instants();
-        instants.retain(|at| self.fits(head.tokens, *at));
+        for at in &mut instants {
+            *at = self.done.max(*at);
+        }
+        instants.sort_unstable();
+        instants.retain(|at| head.present && self.fits(self.tokens(&head.demand), *at));
         instants.first().copied()
     }
 
@@ -188,6 +222,7 @@ impl Model {
         let demands = [
             (limits.rpm, count(ahead) + 1, 0),
             (limits.tpm, weight + self.reservation(tokens), 1),
+            (self.found_out(), count(ahead) + 1, 2),
         ];
         let mut latest = self.now.max(self.paused_until);
         for (limit, mut demand, which) in demands {
@@ -198,8 +233,11 @@ impl Model {
                 cycles += 1;
             }
             let room = |at: &u64| {
-                let used = self.used(*at);
-                let used = if which == 0 { used.0 } else { used.1 };
+                let used = match which {
+                    0 => self.used(*at).0,
+                    1 => self.used(*at).1,
+                    _ => self.taken_on(*at),
+                };
                 *at >= self.now.max(self.paused_until) && used + demand <= limit
             };
             let first = self.instants().into_iter().find(room)?;
@@ -208,26 +246,34 @@ impl Model {
         Some(latest - self.now)
     }
 
-    pub(super) fn tail(&self, tokens: u64) -> Duration {
+    fn tail(&self, waiter: &Waiter) -> Duration {
+        let tokens = self.tokens(&waiter.demand);
         Duration::from_millis(self.estimate(&self.waiters, tokens).unwrap_or(60_000))
     }
 
-    pub(super) fn grant(&mut self, waiter: &Waiter) -> Grant {
+    pub(super) fn grant(&mut self, waiter: &Waiter, at: u64) -> Grant {
         self.serial += 1;
         let lease = Lease {
             serial: self.serial,
             ticket: waiter.ticket.clone(),
             granted_at: self.now,
             expires_at: self.now + as_millis(self.limits().lease),
-            reserved: self.reservation(waiter.tokens),
+            reserved: self.reservation(self.tokens(&waiter.demand)),
             attempt: waiter.attempt,
             position: waiter.position,
             wait: self.now - waiter.arrival,
+            arrival: waiter.arrival,
+            sequence: waiter.sequence,
+            demand: waiter.demand.clone(),
+            probe: self.probe_granted(at),
         };
+        self.durable.granted(1, lease.reserved);
+        self.durable.granted_at(self.now);
         self.charges.push(Charge {
             at: self.now,
             requests: 1,
             tokens: lease.reserved,
+            refused: false,
             lease: Some(lease.serial),
         });
         self.leases.push(lease.clone());
@@ -239,6 +285,7 @@ impl Model {
         Grant {
             permit: Permit::new(lease.ticket.clone(), lease.reserved, granted_at),
             admission: self.facts(lease.position, lease.wait),
+            probe: lease.probe.is_some(),
         }
     }
 
@@ -246,11 +293,11 @@ impl Model {
         let retry_after = match reason {
             RefusalReason::Cancelled => Duration::ZERO,
             RefusalReason::Disabled => Duration::from_mins(1),
-            _ => self.tail(waiter.tokens),
+            _ => self.tail(waiter),
         };
         let refusal = self.refusal(waiter, reason, retry_after);
         let ticket = waiter.ticket.clone();
-        self.events.push(Event::Refused { ticket, refusal });
+        self.events.0.push(Event::Refused { ticket, refusal });
     }
 
     pub(super) fn refusal(

@@ -1,0 +1,264 @@
+//! 状态机的外壳：每一步之后派发、持久、定时。
+//!
+//! What the object's calls and its timer share: the core, the parked calls, the storage, one timer.
+//!
+//! Invariant: after every change of the core its events are delivered, what must be durable before
+//! an answer is written, and the timer is armed, before anything else may run ([`Shell::step`]).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use admission::protocol::{
+    Acquire, AcquireAnswer, AdmissionFacts, Live, Refusal, RefusalReason, Settle, SettleOutcome,
+    TicketId,
+};
+use admission::{
+    Acquired, Admission, BUCKET, COMMIT_INTERVAL, Commit, Event, GUARD, Instant, Progress, WINDOW,
+};
+use futures::channel::oneshot;
+use wasm_bindgen_futures::spawn_local;
+use worker::{Delay, Result, SqlStorage};
+
+use crate::clock::now;
+use crate::reentry::{GATHERING, Reentry};
+use crate::storage::Storage;
+use crate::timer::Timer;
+use crate::waiters::Waiters;
+
+/// See the module.
+pub(crate) struct Shell {
+    admission: RefCell<Admission>,
+    waiters: RefCell<Waiters>,
+    storage: Storage,
+    timer: Timer,
+    commit_is_due: Cell<bool>,
+    broken: Cell<bool>,
+    reentry: Reentry,
+    awaiting_commit: RefCell<Vec<oneshot::Sender<()>>>,
+    on_broken: Box<dyn Fn(&str)>,
+}
+
+/// What became of a call that asked for a permit.
+pub(crate) enum Entered {
+    /// It has its answer.
+    Answered(AcquireAnswer),
+    /// It is parked.
+    Waiting(Waiting),
+}
+
+/// A parked call.
+pub(crate) struct Waiting {
+    pub(crate) ticket: TicketId,
+    receiver: oneshot::Receiver<AcquireAnswer>,
+}
+
+impl Waiting {
+    /// Waits for the answer. A later call with the same ticket takes this one's place.
+    pub(crate) async fn answer(self) -> AcquireAnswer {
+        self.receiver
+            .await
+            .unwrap_or_else(|_superseded| cancelled())
+    }
+}
+
+impl Shell {
+    /// The shell around what is stored. `on_broken` throws the instance away when a write fails: the
+    /// durable record then says what may have been granted.
+    pub(crate) fn restore(sql: SqlStorage, on_broken: impl Fn(&str) + 'static) -> Result<Rc<Self>> {
+        let storage = Storage::open(sql)?;
+        let (state, unreadable) = storage.load()?;
+        let now = now();
+        let at_rest = state.is_at_rest(now);
+        let mut admission = Admission::restore(state, now);
+        if unreadable > 0 {
+            // What those rows said is over when a whole window has passed.
+            let pause = WINDOW.saturating_add(BUCKET).saturating_add(GUARD);
+            admission.pause_until(now.saturating_add(pause), now);
+            worker::console_error!(
+                "{{\"event\":\"limiter_rows_unreadable\",\"rows\":{unreadable}}}"
+            );
+        }
+        let shell = Rc::new(Self {
+            admission: RefCell::new(admission),
+            waiters: RefCell::default(),
+            storage,
+            timer: Timer::default(),
+            commit_is_due: Cell::new(false),
+            broken: Cell::new(false),
+            reentry: Reentry::default(),
+            awaiting_commit: RefCell::default(),
+            on_broken: Box::new(on_broken),
+        });
+        if !at_rest {
+            shell.gather();
+        }
+        shell.step(Admission::handle_timeout);
+        Ok(shell)
+    }
+
+    fn gather(self: &Rc<Self>) {
+        self.reentry.begin();
+        let shell = Rc::clone(self);
+        spawn_local(async move {
+            Delay::from(GATHERING).await;
+            for (request, sender) in shell.reentry.end() {
+                if let Err(Entered::Answered(AcquireAnswer::Granted(grant))) =
+                    sender.send(shell.enter_now(request))
+                {
+                    shell.give_back(grant.permit.ticket().clone());
+                }
+            }
+        });
+    }
+
+    /// Asks the core for a permit and parks the call if it has to wait.
+    pub(crate) async fn enter(self: &Rc<Self>, request: Acquire) -> Entered {
+        if !self.reentry.gathers() {
+            return self.enter_now(request);
+        }
+        let entered = self.reentry.gather(request, now());
+        entered
+            .await
+            .unwrap_or_else(|_reset| Entered::Answered(cancelled()))
+    }
+
+    fn enter_now(self: &Rc<Self>, request: Acquire) -> Entered {
+        let ticket = request.ticket.clone();
+        self.waiters.borrow_mut().supersede(&ticket);
+        self.step(|admission, now| match admission.acquire(request, now) {
+            Acquired::Granted(grant) => Entered::Answered(AcquireAnswer::Granted(grant)),
+            Acquired::Refused(refusal) => Entered::Answered(AcquireAnswer::Refused(refusal)),
+            // Parked before the events are delivered: one of them may already be its answer.
+            Acquired::Queued { .. } => Entered::Waiting(Waiting {
+                receiver: self.waiters.borrow_mut().park(ticket.clone()),
+                ticket,
+            }),
+        })
+    }
+
+    /// Takes a ticket whose caller is gone out of the queue.
+    pub(crate) fn cancel(self: &Rc<Self>, ticket: &TicketId) {
+        self.step(|admission, now| admission.cancel(ticket, now));
+    }
+
+    /// Takes a permit back that nobody used.
+    pub(crate) fn give_back(self: &Rc<Self>, ticket: TicketId) {
+        let settle = Settle::new(ticket, SettleOutcome::NotSent);
+        self.step(|admission, now| admission.settle(&settle, now));
+    }
+
+    /// Whether a write has failed: nothing that this instance says holds any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// The picture now.
+    pub(crate) fn live(&self, now: Instant) -> Live {
+        self.admission.borrow().live(now)
+    }
+
+    /// Where a waiter stands now.
+    pub(crate) fn progress(&self, ticket: &TicketId, now: Instant) -> Option<Progress> {
+        self.admission.borrow().progress(ticket, now)
+    }
+
+    /// One change of the core, with all that follows from it.
+    pub(crate) fn step<T>(self: &Rc<Self>, change: impl FnOnce(&mut Admission, Instant) -> T) -> T {
+        let now = now();
+        let result = change(&mut self.admission.borrow_mut(), now);
+        self.deliver(now);
+        self.persist();
+        self.arm(now);
+        result
+    }
+
+    fn deliver(&self, now: Instant) {
+        while let Some(event) = self.next_event() {
+            let (ticket, answer) = match event {
+                Event::Granted { ticket, grant } => (ticket, AcquireAnswer::Granted(grant)),
+                Event::Refused { ticket, refusal } => (ticket, AcquireAnswer::Refused(refusal)),
+                Event::LeaseExpired { .. } => continue,
+            };
+            let unclaimed = self.waiters.borrow_mut().answer(&ticket, answer);
+            if let Some(AcquireAnswer::Granted(_)) = unclaimed {
+                let settle = Settle::new(ticket, SettleOutcome::NotSent);
+                self.admission.borrow_mut().settle(&settle, now);
+            }
+        }
+    }
+
+    fn next_event(&self) -> Option<Event> {
+        self.admission.borrow_mut().poll_event()
+    }
+
+    /// Writes what must be durable before an answer leaves in this very turn, where the platform
+    /// holds the answers back for it; everything else in groups.
+    fn persist(self: &Rc<Self>) {
+        let needed = self.admission.borrow().needs_commit();
+        match needed {
+            Commit::Nothing => {}
+            Commit::Now => self.commit(),
+            Commit::Soon if self.commit_is_due.replace(true) => {}
+            Commit::Soon => {
+                let shell = Rc::clone(self);
+                spawn_local(async move {
+                    Delay::from(COMMIT_INTERVAL).await;
+                    shell.commit_is_due.set(false);
+                    shell.commit();
+                });
+            }
+        }
+    }
+
+    /// Waits until everything so far is written. The platform then holds the answer back until it
+    /// is durable.
+    pub(crate) async fn written(&self) {
+        if self.commit_is_due.get() {
+            let (sender, written) = oneshot::channel();
+            self.awaiting_commit.borrow_mut().push(sender);
+            // Dropped only with the whole instance.
+            let _dropped = written.await;
+        }
+    }
+
+    fn commit(&self) {
+        let changes = self.admission.borrow_mut().take_changes();
+        match self.storage.write(&changes) {
+            Ok(()) => {
+                self.admission.borrow_mut().committed(changes.sequence);
+                for waiting in self.awaiting_commit.take() {
+                    // A call that is gone needs no word.
+                    let _gone = waiting.send(());
+                }
+            }
+            Err(error) => {
+                worker::console_error!(
+                    "{{\"event\":\"limiter_write_failed\",\"detail\":\"{error}\"}}"
+                );
+                self.broken.set(true);
+                (self.on_broken)("a write failed");
+            }
+        }
+    }
+
+    fn arm(self: &Rc<Self>, now: Instant) {
+        let next = self.admission.borrow().poll_timeout();
+        if let Some(at) = next {
+            let shell = Rc::clone(self);
+            self.timer.arm(at, now, move || {
+                shell.timer.fired();
+                shell.step(Admission::handle_timeout);
+            });
+        }
+    }
+}
+
+/// What a parked call hears whose ticket was taken over by a later call.
+fn cancelled() -> AcquireAnswer {
+    AcquireAnswer::Refused(Refusal {
+        reason: RefusalReason::Cancelled,
+        retry_after: Duration::ZERO,
+        admission: AdmissionFacts::default(),
+    })
+}

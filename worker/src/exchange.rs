@@ -1,0 +1,431 @@
+//! 交换：许可、上游、答复、结算。
+//!
+//! Steps 5 to 8 of one inference request: a permit, the upstream, the bytes back, and the settlement
+//! of the permit exactly once at the end, whatever the end is.
+//!
+//! All of it runs in one task inside `wait_until`, because that task goes on when the client leaves:
+//! it is what takes the ticket out of the queue, closes the upstream connection and settles the
+//! permit. What to do after a refusal or a failure is decided by [`gateway::overflow`] and
+//! [`gateway::retry`].
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use admission::protocol::{
+    Accepted, Acquire, AcquireAnswer, Cancel, Grant, Permit, SentLate, TicketId,
+};
+use futures::channel::oneshot;
+use futures::future::join;
+use gateway::config::Server;
+use gateway::error::{ErrorCode, GatewayError};
+use gateway::observer::{Kind, Observer};
+use gateway::overflow::{Mode, Plan, Step};
+use gateway::retry::{self, AfterAnswer};
+use gateway::routes;
+use gateway::settlement::{self, ExchangeEnd};
+use gateway::upstream::{self as rules, UpstreamRequest};
+use gateway::usage::Usage;
+use worker::{Delay, Request, Response, ResponseBody, Result};
+
+use crate::admission_client::CallError;
+use crate::client::ClientGone;
+use crate::clock::now;
+use crate::http::Trail;
+use crate::isolate::Isolate;
+use crate::proxy::Asked;
+use crate::reply::{Held, Reply};
+use crate::stream::{Relay, Relayed};
+use crate::upstream::{self, SendFailure};
+use crate::{log, random, snapshot};
+
+/// Steps 5 to 8 of one request.
+pub(crate) struct Exchange {
+    req: Request,
+    isolate: Rc<Isolate>,
+    asked: Asked,
+    plan: Plan,
+    trail: Trail,
+    gone: ClientGone,
+    reply: Reply,
+    /// Attempts made upstream before the current one.
+    attempt: u32,
+}
+
+/// What is known when the exchange with the upstream is over.
+struct Ended {
+    end: ExchangeEnd,
+    status: Option<u16>,
+    usage: Option<Usage>,
+}
+
+/// What came of one attempt.
+enum Tried {
+    Over(Ended),
+    /// The request goes back to the head of the queue. What it would have been answered is held, for
+    /// the case that it never gets another permit.
+    Again {
+        pause: Option<Duration>,
+        held: Held,
+    },
+}
+
+impl Ended {
+    fn without_answer(end: ExchangeEnd) -> Self {
+        Self {
+            end,
+            status: None,
+            usage: None,
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        req: Request,
+        isolate: Rc<Isolate>,
+        asked: Asked,
+        trail: Trail,
+        answer: oneshot::Sender<Result<Response>>,
+    ) -> Self {
+        Self {
+            gone: ClientGone::new(&req),
+            plan: Plan::new(asked.candidates.iter().map(AsRef::as_ref)),
+            reply: Reply::new(answer),
+            attempt: 0,
+            req,
+            isolate,
+            asked,
+            trail,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let ticket = match ticket() {
+            Ok(ticket) => ticket,
+            Err(error) => return self.reply.fail(&error, &self.trail, &self.gone).await,
+        };
+        let mut pause = None;
+        let mut held: Option<Held> = None;
+        loop {
+            let grant = match self.permit(&ticket, pause).await {
+                Ok(Some(grant)) => grant,
+                Ok(None) => return self.let_go(ticket).await,
+                Err(error) => {
+                    match held.take() {
+                        Some(held) => self.reply.pass(held, &self.trail, &self.gone).await,
+                        None => self.reply.fail(&error, &self.trail, &self.gone).await,
+                    }
+                    return self.let_go(ticket).await;
+                }
+            };
+            match self.attempt(&grant).await {
+                Tried::Over(ended) => return self.settle(ticket, ended).await,
+                Tried::Again {
+                    pause: asked,
+                    held: answer,
+                } => {
+                    pause = asked;
+                    held = Some(answer);
+                    self.attempt = self.attempt.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// The client has left, or there is no further permit: the one of an earlier attempt, if the
+    /// object still counts it, ends here.
+    async fn let_go(&self, ticket: TicketId) {
+        if self.attempt > 0 {
+            self.settle(ticket, Ended::without_answer(ExchangeEnd::NoAnswer))
+                .await;
+        }
+    }
+
+    /// 5: a permit, from the first candidate that has one; `None` when the client left meanwhile.
+    async fn permit(
+        &mut self,
+        ticket: &TicketId,
+        pause: Option<Duration>,
+    ) -> std::result::Result<Option<Grant>, GatewayError> {
+        while let Some(step) = self.plan.next() {
+            self.move_to(step);
+            let request = self.acquire_message(ticket, step.mode, pause);
+            let answer = match self.ask(&request, step.mode).await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    self.plan.unavailable(step.index);
+                    if self.plan.next().is_none_or(|next| next.index == step.index) {
+                        return Err(error.into());
+                    }
+                    continue;
+                }
+            };
+            match answer {
+                AcquireAnswer::Granted(grant) => {
+                    self.plan.granted(step.index);
+                    self.note_facts(&grant.admission);
+                    return Ok(Some(grant));
+                }
+                AcquireAnswer::Refused(refusal) => {
+                    self.note_facts(&refusal.admission);
+                    if self.plan.after_refusal(step, &refusal).is_none() {
+                        return Err(rules::queue_error(&refusal, &self.server().name));
+                    }
+                }
+            }
+        }
+        Err(gateway::route::model_not_found(&self.asked.chat.model))
+    }
+
+    /// Asks one object. When the client leaves, its ticket is cancelled; a grant that was already on
+    /// its way goes back whole, since nothing was sent.
+    async fn ask(
+        &mut self,
+        request: &Acquire,
+        mode: Mode,
+    ) -> std::result::Result<Option<AcquireAnswer>, CallError> {
+        let isolate = Rc::clone(&self.isolate);
+        let server_id = self.server().id.clone();
+        let client = &isolate.admission;
+        let watches = self.asked.wants_progress && mode == Mode::Queue;
+        let (reply, trail, gone) = (&mut self.reply, &self.trail, &self.gone);
+        let call = async {
+            if watches {
+                let tell = async |now| reply.tell_progress(now, trail, gone).await;
+                client.watch(&server_id, request, tell).await
+            } else {
+                client.acquire(&server_id, request).await
+            }
+        };
+        let late = {
+            let mut call = std::pin::pin!(call);
+            if let Some(answer) = gone.unless(&mut call).await {
+                return answer.map(Some);
+            }
+            let cancel = Cancel {
+                ticket: request.ticket.clone(),
+            };
+            note(trail, "cancel", client.cancel(&server_id, &cancel).await);
+            call.await
+        };
+        if let Ok(AcquireAnswer::Granted(grant)) = late {
+            let ended = Ended::without_answer(ExchangeEnd::NotSent);
+            self.settle(grant.permit.ticket().clone(), ended).await;
+        }
+        Ok(None)
+    }
+
+    fn acquire_message(&self, ticket: &TicketId, mode: Mode, pause: Option<Duration>) -> Acquire {
+        let asked = &self.asked;
+        Acquire {
+            ticket: ticket.clone(),
+            app: asked.caller.app.as_str().to_owned(),
+            key_id: asked.caller.key_id.clone(),
+            model: asked.chat.model.clone(),
+            prompt_bytes: asked.chat.prompt_bytes,
+            output_tokens_max: asked.chat.output_tokens_max,
+            wait_max: mode.wait_max(asked.wait_max),
+            arrival: None,
+            attempt: self.attempt,
+            pause,
+            config_version: asked.config_version,
+            limits: self.isolate.settings.limits_of(self.server()),
+        }
+    }
+
+    /// 6: one attempt at the upstream.
+    async fn attempt(&mut self, grant: &Grant) -> Tried {
+        self.trail.attempts = self.attempt.saturating_add(1);
+        let sent_at = now();
+        let sent = if rules::is_sent_late(&grant.permit, sent_at) {
+            let ticket = grant.permit.ticket().clone();
+            let (client, server_id) = (&self.isolate.admission, &self.server().id);
+            let late = SentLate { ticket };
+            let (sent, told) =
+                join(self.send(&grant.permit), client.sent_late(server_id, &late)).await;
+            note(&self.trail, "sent-late", told);
+            sent
+        } else {
+            self.send(&grant.permit).await
+        };
+        self.trail.upstream = now().saturating_since(sent_at);
+        match sent {
+            Ok(response) => self.after_answer(grant, response).await,
+            Err(failure) => self.after_failure(failure).await,
+        }
+    }
+
+    async fn send(&self, permit: &Permit) -> std::result::Result<Response, SendFailure> {
+        let asked = &self.asked;
+        let path = self.req.path();
+        let body = asked.chat.upstream_body(&asked.body.bytes);
+        let request = UpstreamRequest::new(permit, self.server(), &path, body);
+        upstream::send(&request, self.req.headers(), &asked.body.handle, &self.gone).await
+    }
+
+    async fn after_answer(&mut self, grant: &Grant, response: Response) -> Tried {
+        let header = |name: &str| response.headers().get(name).ok().flatten();
+        let retry_max = self.isolate.settings.retry_max;
+        let status = response.status_code();
+        match retry::after_answer(status, header, self.attempt, retry_max, now()) {
+            AfterAnswer::Retry { pause } => {
+                self.note_attempt(&format!("upstream answered {status}"), Some(pause));
+                let held = self.hold(response).await;
+                Tried::Again {
+                    pause: Some(pause),
+                    held,
+                }
+            }
+            AfterAnswer::Pass if status == 429 => {
+                let pause = retry::pause(header, self.attempt, now());
+                self.note_attempt("upstream answered 429 once more", Some(pause));
+                let mut ended = self.relay(response).await;
+                ended.end = ExchangeEnd::Refused(pause);
+                Tried::Over(ended)
+            }
+            AfterAnswer::Pass if grant.probe => {
+                let accepted = Accepted {
+                    ticket: grant.permit.ticket().clone(),
+                };
+                let (isolate, server_id) = (Rc::clone(&self.isolate), self.server().id.clone());
+                let report = isolate.admission.accepted(&server_id, &accepted);
+                let (reported, ended) = join(report, self.relay(response)).await;
+                note(&self.trail, "accepted", reported);
+                Tried::Over(ended)
+            }
+            AfterAnswer::Pass => Tried::Over(self.relay(response).await),
+        }
+    }
+
+    /// Before the first byte a failed connection costs the request nothing but time.
+    async fn after_failure(&mut self, failure: SendFailure) -> Tried {
+        let server = self.server();
+        let error = match failure {
+            SendFailure::Unreachable(detail) => rules::unreachable(&server.name, detail),
+            SendFailure::Timeout => rules::timed_out(server),
+            SendFailure::ClientGone => {
+                return Tried::Over(Ended::without_answer(ExchangeEnd::ClientGone));
+            }
+        };
+        let retry_max = self.isolate.settings.retry_max;
+        let again = match error.code {
+            ErrorCode::UpstreamUnreachable => retry::after_no_connection(self.attempt, retry_max),
+            _ => None,
+        };
+        self.note_attempt(error.code.as_str(), again);
+        if let Some(pause) = again
+            && self.gone.unless(Delay::from(pause)).await.is_some()
+        {
+            return Tried::Again {
+                pause: None,
+                held: Held::Failure(error),
+            };
+        }
+        self.reply.fail(&error, &self.trail, &self.gone).await;
+        Tried::Over(Ended::without_answer(ExchangeEnd::NoAnswer))
+    }
+
+    async fn hold(&self, response: Response) -> Held {
+        match Held::of(response, self.server().api_key.as_ref()).await {
+            Ok(held) => held,
+            Err(error) => Held::Failure(rules::unreachable(&self.server().name, error.to_string())),
+        }
+    }
+
+    /// 7: the upstream's answer to the client, as it is.
+    async fn relay(&mut self, response: Response) -> Ended {
+        let status = response.status_code();
+        let content_type = response.headers().get("content-type").ok().flatten();
+        let strips_usage = self.asked.chat.strips_usage();
+        let kind = Kind::of_answer(status, content_type.as_deref(), strips_usage);
+        let is_stream = matches!(kind, Kind::EventStream { .. });
+        let ended = |end, usage| Ended {
+            end,
+            status: Some(status),
+            usage,
+        };
+        if self.reply.has_begun() && !is_stream {
+            // The client reads a stream already: the answer can only be told in it.
+            let held = self.hold(response).await;
+            self.reply.pass(held, &self.trail, &self.gone).await;
+            return ended(ExchangeEnd::Complete, None);
+        }
+        let (builder, body) = match upstream::answer(response, &self.trail) {
+            Ok((builder, ResponseBody::Stream(body))) => (builder, body),
+            Ok((builder, _)) => {
+                self.reply.send(Ok(builder.empty()));
+                return ended(ExchangeEnd::Complete, None);
+            }
+            Err(error) => return self.broken_answer(&error).await,
+        };
+        let pipe = match self.reply.stream(builder) {
+            Ok(pipe) => pipe,
+            Err(error) => return self.broken_answer(&error.into()).await,
+        };
+        let server = self.server();
+        let error_event =
+            is_stream.then(|| rules::truncated(&server.name).sse_event(&self.trail.request_id));
+        let observer = Observer::new(kind, server.api_key.as_ref());
+        let Relayed { end, usage } = Relay::new(&body, pipe, observer)
+            .run(&self.gone, server.upstream_timeout(), error_event)
+            .await;
+        ended(end, usage)
+    }
+
+    async fn broken_answer(&mut self, error: &worker::Error) -> Ended {
+        let error = GatewayError::internal(error.to_string());
+        self.reply.fail(&error, &self.trail, &self.gone).await;
+        Ended::without_answer(ExchangeEnd::NoAnswer)
+    }
+
+    /// 8: the permit goes back with what was used, exactly once.
+    async fn settle(&self, ticket: TicketId, ended: Ended) {
+        let settle = settlement::settle(ticket, ended.end, ended.status, ended.usage.as_ref());
+        let settled = self
+            .isolate
+            .admission
+            .settle(&self.server().id, &settle)
+            .await;
+        note(&self.trail, "settle", settled);
+    }
+
+    fn server(&self) -> &Server {
+        &self.asked.server
+    }
+
+    fn move_to(&mut self, step: Step) {
+        if let Some(server) = self.asked.candidates.get(step.index) {
+            self.asked.server = Rc::clone(server);
+            self.trail.server = Some(server.name.clone());
+            // What another server's limiter said does not hold for this one.
+            self.trail.admission = None;
+        }
+    }
+
+    fn note_attempt(&self, outcome: &str, pause: Option<Duration>) {
+        let (request_id, server) = (&self.trail.request_id, &self.server().name);
+        log::attempt_failed(request_id, server, self.trail.attempts, outcome, pause);
+    }
+
+    /// Notes what the headers will tell; an object that knows a newer configuration makes the next
+    /// request of this isolate ask for it.
+    fn note_facts(&mut self, facts: &admission::protocol::AdmissionFacts) {
+        if facts.config_version > self.asked.config_version {
+            snapshot::expire(&self.isolate);
+        }
+        self.trail.admission = Some(facts.clone());
+    }
+}
+
+fn note(trail: &Trail, operation: &str, result: std::result::Result<(), CallError>) {
+    if let Err(error) = result {
+        log::limiter_error(&trail.request_id, operation, &error);
+    }
+}
+
+/// A ticket of its own for every request: clients may send a request id twice.
+fn ticket() -> std::result::Result<TicketId, GatewayError> {
+    let text = routes::request_id(None, random::bytes()?);
+    TicketId::try_from(text).map_err(|error| GatewayError::internal(error.to_string()))
+}

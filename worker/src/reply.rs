@@ -1,0 +1,177 @@
+//! 对客户端的答复：未开始时是响应，已开始时在流内。
+//!
+//! What the client has been sent so far. As long as nothing was sent, an answer is a response with
+//! its own status; once a stream has begun (progress of the queue), everything else is told in it.
+
+use admission::Progress;
+use futures::channel::oneshot;
+use gateway::config::Secret;
+use gateway::error::GatewayError;
+use gateway::observer;
+use gateway::progress;
+use gateway_durable::Pipe;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::web_sys::ReadableStreamDefaultReader;
+use worker::{Headers, Response, ResponseBody, ResponseBuilder, Result};
+
+use crate::client::ClientGone;
+use crate::http::{Trail, error_response};
+use crate::log;
+use crate::stream::read_chunk;
+use crate::upstream::response_headers;
+
+/// See the module.
+pub(crate) struct Reply {
+    head: Option<oneshot::Sender<Result<Response>>>,
+    begun: Option<Pipe>,
+}
+
+/// An answer that was not passed on yet, because the request is tried again.
+pub(crate) enum Held {
+    /// What the upstream said. Its body is kept up to [`progress::ERROR_BODY_BYTES_MAX`].
+    Answer {
+        status: u16,
+        headers: Headers,
+        body: Vec<u8>,
+    },
+    /// Why it could not be asked.
+    Failure(GatewayError),
+}
+
+impl Held {
+    /// Reads a short answer to its end; the server's key is redacted in it.
+    pub(crate) async fn of(response: Response, secret: Option<&Secret>) -> Result<Self> {
+        let status = response.status_code();
+        let headers = response_headers(response.headers())?;
+        let body = match response.into_parts() {
+            (_, ResponseBody::Stream(body)) => {
+                let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+                read_short(&reader).await.map_err(worker::Error::from)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self::Answer {
+            status,
+            headers,
+            body: observer::redacted(body, secret),
+        })
+    }
+}
+
+async fn read_short(reader: &ReadableStreamDefaultReader) -> std::result::Result<Vec<u8>, JsValue> {
+    let mut body = Vec::new();
+    while let Some(chunk) = read_chunk(reader).await? {
+        body.extend_from_slice(&chunk.to_vec());
+        if body.len() > progress::ERROR_BODY_BYTES_MAX {
+            body.truncate(progress::ERROR_BODY_BYTES_MAX);
+            drop(reader.cancel());
+            break;
+        }
+    }
+    Ok(body)
+}
+
+impl Reply {
+    pub(crate) fn new(head: oneshot::Sender<Result<Response>>) -> Self {
+        Self {
+            head: Some(head),
+            begun: None,
+        }
+    }
+
+    /// Whether the client reads a stream already.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Sends the response. A client that has left does not take it, which costs nothing.
+    pub(crate) fn send(&mut self, response: Result<Response>) {
+        if let Some(head) = self.head.take() {
+            drop(head.send(response));
+        }
+    }
+
+    /// The pipe for the body: of the stream that has begun, or of this response.
+    pub(crate) fn stream(
+        &mut self,
+        builder: ResponseBuilder,
+    ) -> std::result::Result<Pipe, JsValue> {
+        if let Some(pipe) = &self.begun {
+            return Ok(pipe.clone());
+        }
+        let (pipe, body) = Pipe::new()?;
+        self.send(Ok(builder.stream(body)));
+        Ok(pipe)
+    }
+
+    /// Tells how the queue moves; the first time this begins the stream.
+    pub(crate) async fn tell_progress(&mut self, now: Progress, trail: &Trail, gone: &ClientGone) {
+        if self.begun.is_none()
+            && let Err(error) = self.begin(trail)
+        {
+            return log::failed(
+                &trail.request_id,
+                &GatewayError::internal(error.to_string()),
+            );
+        }
+        self.tell(&progress::comment(now.position, now.estimate), gone)
+            .await;
+    }
+
+    fn begin(&mut self, trail: &Trail) -> Result<()> {
+        let headers = Headers::new();
+        for (name, value) in progress::HEADERS {
+            headers.set(name, value)?;
+        }
+        trail.apply(&headers)?;
+        let (pipe, body) = Pipe::new()?;
+        self.send(Ok(Response::builder().with_headers(headers).stream(body)));
+        self.begun = Some(pipe);
+        Ok(())
+    }
+
+    /// Answers with a failure of the gateway.
+    pub(crate) async fn fail(&mut self, error: &GatewayError, trail: &Trail, gone: &ClientGone) {
+        if self.begun.is_none() {
+            return self.send(error_response(error, trail));
+        }
+        log::failed(&trail.request_id, error);
+        self.tell(&error.sse_event(&trail.request_id), gone).await;
+        self.end(gone).await;
+    }
+
+    /// Passes on what was held back.
+    pub(crate) async fn pass(&mut self, held: Held, trail: &Trail, gone: &ClientGone) {
+        let (status, headers, body) = match held {
+            Held::Failure(error) => return self.fail(&error, trail, gone).await,
+            Held::Answer {
+                status,
+                headers,
+                body,
+            } => (status, headers, body),
+        };
+        if self.begun.is_none() {
+            let response = trail.apply(&headers).map(|()| {
+                let builder = Response::builder().with_status(status);
+                builder.with_headers(headers).fixed(body)
+            });
+            return self.send(response);
+        }
+        let event = progress::upstream_error_event(status, &body, &trail.request_id);
+        self.tell(&event, gone).await;
+        self.end(gone).await;
+    }
+
+    async fn tell(&self, text: &str, gone: &ClientGone) {
+        if let Some(pipe) = &self.begun {
+            // A client that has left is noticed by `gone`.
+            let _told = gone.unless(pipe.write_bytes(text.as_bytes())).await;
+        }
+    }
+
+    async fn end(&self, gone: &ClientGone) {
+        if let Some(pipe) = &self.begun {
+            let _ended = gone.unless(pipe.close()).await;
+        }
+    }
+}
