@@ -66,15 +66,18 @@ fn trial<F: Future<Output = ()> + 'static>(path: &'static str, test: fn() -> F) 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     raise_open_files();
-    let (long, rough) = if std::env::var_os(SCENARIOS).is_some() {
+    let (waiting, rough) = if std::env::var_os(SCENARIOS).is_some() {
         (
-            joined([windows::trials(), backpressure::waiting_trials()]),
+            joined([
+                windows::trials(),
+                limits::trials(),
+                backpressure::waiting_trials(),
+            ]),
             joined([restart::trials(), crowd::trials()]),
         )
     } else {
         (Vec::new(), Vec::new())
     };
-    let waiting: Vec<Trial> = long.into_iter().chain(limits::trials()).collect();
     let threads = waiting.len() + LIVELY_TESTS;
     arguments.test_threads.get_or_insert(threads);
     let lively = [
