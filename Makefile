@@ -18,10 +18,10 @@ serve: ## the gateway on plain workerd; PORT=8787 (0 = any free) STATE=.state
 build: ## the Worker into build/, where a source has changed
 	@.make/build
 
-test: ## all tests: native, then black box against the running gateway
+test: ## native tests, then black box against the running gateway
 	@.make/test
 
-scenarios: ## all tests and the long ones: limits under load, crowds, faults in mid-burst
+scenarios: ## the same and those by the clock: limits, crowds, faults in mid-burst
 	@SLUICE_SCENARIOS=1 .make/test
 
 check: ## format, lints, purity of the pure crates, scripts, a dry deployment

@@ -2,8 +2,8 @@
 //!
 //! Starts gateways as users do (plain workerd behind the launcher of `make
 //! serve`; `wrangler dev`) and speaks HTTP with them; what the gateway did is
-//! judged at the demo provider. Tests that wait for a window of a minute come
-//! first and all at once, the others a few at a time beside them, so that the
+//! judged at the demo provider. Of the scenarios, those that wait for a
+//! window of a minute come first and all at once, the others a few at a time beside them, so that the
 //! whole takes little more than the longest wait.
 //!
 //! Invariant: no test touches what another one made. A server, a model and a
