@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test scenarios check bench clean
+.PHONY: help setup dev serve build test coverage check bench clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -18,11 +18,11 @@ serve: ## the gateway on plain workerd; PORT=8787 (0 = any free) STATE=.state
 build: ## the Worker into build/, where a source has changed
 	@.make/build
 
-test: ## native tests, then black box against the running gateway
+test: ## all tests: native, then black box against the running gateway
 	@.make/test
 
-scenarios: ## the same and those by the clock: limits, crowds, faults in mid-burst
-	@SLUICE_SCENARIOS=1 .make/test
+coverage: ## lines of the pure crates that their own tests run through
+	@.make/coverage
 
 check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 	@.make/check

@@ -2,9 +2,10 @@
 //!
 //! Starts gateways as users do (plain workerd behind the launcher of `make
 //! serve`; `wrangler dev`) and speaks HTTP with them; what the gateway did is
-//! judged at the demo provider. Of the scenarios, those that wait for a
-//! window of a minute come first and all at once, the others a few at a time beside them, so that the
-//! whole takes little more than the longest wait.
+//! judged at the demo provider. Three rounds: first what is quick, a few tests at
+//! a time; then the crowd, alone; last what waits for a window of a minute, all
+//! at once, so that the round takes little more than the longest wait and
+//! nothing else keeps the two cores busy while limits are measured.
 //!
 //! Invariant: no test touches what another one made. A server, a model and a
 //! provider belong to one test; whoever counts, lists or reorders everything
@@ -39,12 +40,7 @@ use libtest_mimic::{Arguments, Trial};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// With this variable set (`make scenarios`) the scenarios run too: limits measured under load, crowds
-/// of thousands, faults in mid-burst. They judge a wall clock to a quarter of a second, which a machine
-/// that does something else at the same time cannot promise.
-const SCENARIOS: &str = "SLUICE_SCENARIOS";
-
-/// Tests beside the waiting ones: as many as keep two cores busy without starving a bound of a second.
+/// Quick tests at a time: as many as keep two cores busy without starving a bound of a second.
 const LIVELY_TESTS: usize = 3;
 
 /// Makes trials of async functions, each named after its module and itself.
@@ -64,23 +60,9 @@ fn trial<F: Future<Output = ()> + 'static>(path: &'static str, test: fn() -> F) 
 }
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
+    let arguments = Arguments::from_args();
     raise_open_files();
-    let (waiting, rough) = if std::env::var_os(SCENARIOS).is_some() {
-        (
-            joined([
-                windows::trials(),
-                limits::trials(),
-                backpressure::waiting_trials(),
-            ]),
-            joined([restart::trials(), crowd::trials()]),
-        )
-    } else {
-        (Vec::new(), Vec::new())
-    };
-    let threads = waiting.len() + LIVELY_TESTS;
-    arguments.test_threads.get_or_insert(threads);
-    let lively = [
+    let lively = joined([
         clients::trials(),
         streaming::trials(),
         queue::trials(),
@@ -96,18 +78,29 @@ fn main() -> ExitCode {
         backpressure::trials(),
         overflow::trials(),
         progress::trials(),
+        restart::trials(),
         dev::trials(),
-        rough,
-    ];
-    let trials = waiting
-        .into_iter()
-        .chain(lively.into_iter().flatten())
-        .collect();
+    ]);
+    let waiting = joined([
+        windows::trials(),
+        limits::trials(),
+        backpressure::waiting_trials(),
+    ]);
+    let all_at_once = waiting.len();
     runtime().spawn(end_when_interrupted());
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let rounds = [
+        (lively, LIVELY_TESTS),
+        (crowd::trials(), 1),
+        (waiting, all_at_once),
+    ];
+    let failed = rounds.map(|(trials, threads)| {
+        let mut arguments = arguments.clone();
+        arguments.test_threads.get_or_insert(threads);
+        libtest_mimic::run(&arguments, trials).has_failed()
+    });
     kill_everything();
     stage::sweep();
-    conclusion.exit_code()
+    ExitCode::from(u8::from(failed.contains(&true)))
 }
 
 fn joined<const N: usize>(trials: [Vec<Trial>; N]) -> Vec<Trial> {

@@ -11,9 +11,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, Cancel, Grant, Permit, SentLate, TicketId,
-};
+use admission::protocol::{Accepted, Acquire, AcquireAnswer, Cancel, Grant, Permit, TicketId};
 use futures::channel::oneshot;
 use futures::future::join;
 use gateway::config::Server;
@@ -36,7 +34,7 @@ use crate::proxy::Asked;
 use crate::reply::{Held, Reply};
 use crate::stream::{Relay, Relayed};
 use crate::upstream::{self, SendFailure};
-use crate::{log, random, snapshot};
+use crate::{lateness, log, random, snapshot};
 
 /// Steps 5 to 8 of one request.
 pub(crate) struct Exchange {
@@ -206,7 +204,11 @@ impl Exchange {
             let cancel = Cancel {
                 ticket: request.ticket.clone(),
             };
-            note(trail, "cancel", client.cancel(&server_id, &cancel).await);
+            note(
+                &trail.request_id,
+                "cancel",
+                client.cancel(&server_id, &cancel).await,
+            );
             call.await
         };
         if let Ok(AcquireAnswer::Granted(grant)) = late {
@@ -234,22 +236,25 @@ impl Exchange {
         }
     }
 
-    /// 6: one attempt at the upstream.
+    /// 6: one attempt at the upstream. A request that leaves late is reported beside it, before its
+    /// permit is settled.
     async fn attempt(&mut self, grant: &Grant) -> Tried {
         self.trail.attempts = self.attempt.saturating_add(1);
-        let sent_at = now();
-        let sent = if rules::is_sent_late(&grant.permit, sent_at) {
-            let ticket = grant.permit.ticket().clone();
-            let (client, server_id) = (&self.isolate.admission, &self.server().id);
-            let late = SentLate { ticket };
-            let (sent, told) =
-                join(self.send(&grant.permit), client.sent_late(server_id, &late)).await;
-            note(&self.trail, "sent-late", told);
-            sent
-        } else {
-            self.send(&grant.permit).await
+        let (isolate, server) = (Rc::clone(&self.isolate), Rc::clone(&self.asked.server));
+        let request_id = self.trail.request_id.clone();
+        let (answered, has_answer) = oneshot::channel();
+        let watched = async {
+            let told = lateness::watch(&isolate, &server, &grant.permit, has_answer).await;
+            note(&request_id, "sent-late", told);
         };
+        join(self.exchange(grant, answered), watched).await.0
+    }
+
+    async fn exchange(&mut self, grant: &Grant, answered: oneshot::Sender<()>) -> Tried {
+        let sent_at = now();
+        let sent = self.send(&grant.permit).await;
         self.trail.upstream = now().saturating_since(sent_at);
+        drop(answered);
         match sent {
             Ok(response) => self.after_answer(grant, response).await,
             Err(failure) => self.after_failure(failure).await,
@@ -291,7 +296,7 @@ impl Exchange {
                 let (isolate, server_id) = (Rc::clone(&self.isolate), self.server().id.clone());
                 let report = isolate.admission.accepted(&server_id, &accepted);
                 let (reported, ended) = join(report, self.relay(response)).await;
-                note(&self.trail, "accepted", reported);
+                note(&self.trail.request_id, "accepted", reported);
                 Tried::Over(ended)
             }
             AfterAnswer::Pass => Tried::Over(self.relay(response).await),
@@ -387,7 +392,7 @@ impl Exchange {
             .admission
             .settle(&self.server().id, &settle)
             .await;
-        note(&self.trail, "settle", settled);
+        note(&self.trail.request_id, "settle", settled);
     }
 
     fn server(&self) -> &Server {
@@ -418,9 +423,9 @@ impl Exchange {
     }
 }
 
-fn note(trail: &Trail, operation: &str, result: std::result::Result<(), CallError>) {
+fn note(request_id: &str, operation: &str, result: std::result::Result<(), CallError>) {
     if let Err(error) = result {
-        log::limiter_error(&trail.request_id, operation, &error);
+        log::limiter_error(request_id, operation, &error);
     }
 }
 

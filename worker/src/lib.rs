@@ -12,6 +12,7 @@ mod clock;
 mod exchange;
 mod http;
 mod isolate;
+mod lateness;
 mod log;
 mod proxy;
 mod random;

@@ -20,7 +20,7 @@
 mod durable;
 mod entry;
 
-pub use durable::{COMMIT_INTERVAL, REENTRY_GRACE};
+pub use durable::{COMMIT_INTERVAL, REENTRY_GRACE, SENT_BY};
 
 use crate::estimate::Estimator;
 use crate::lateness::Lateness;

@@ -31,7 +31,9 @@ mod admission_test;
 #[cfg(test)]
 mod model_test;
 
-pub use admission::{Acquired, Admission, COMMIT_INTERVAL, Event, Progress, REENTRY_GRACE};
+pub use admission::{
+    Acquired, Admission, COMMIT_INTERVAL, Event, Progress, REENTRY_GRACE, SENT_BY,
+};
 pub use estimate::{EXPECTED_OUTPUT_TOKENS, MODELS_LEN_MAX, PROMPT_BYTES_PER_TOKEN, TOKENS_MAX};
 pub use lease::PERMITS_MAX;
 pub use ledger::{ALLOWANCE_PART, SEAL_AFTER};

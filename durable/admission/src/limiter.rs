@@ -209,7 +209,7 @@ impl Limiter {
         self.window.refund(bucket, reserved);
     }
 
-    /// Moves a charge to `now`.
+    /// Moves a charge to `now`, or to an instant before it that the window still holds.
     pub(crate) fn move_charge(
         &mut self,
         bucket: BucketIndex,
@@ -218,6 +218,19 @@ impl Limiter {
     ) -> BucketIndex {
         self.window.refund(bucket, reserved);
         self.window.charge(reserved, now)
+    }
+
+    /// Moves a charge to `at`, which is not in the future, where that is a later bucket and one that
+    /// still counts.
+    pub(crate) fn postpone_charge(
+        &mut self,
+        bucket: BucketIndex,
+        reserved: u64,
+        at: Instant,
+    ) -> Option<BucketIndex> {
+        self.window
+            .is_after(at, bucket)
+            .then(|| self.move_charge(bucket, reserved, at))
     }
 
     /// What counts against the limits at `at`.

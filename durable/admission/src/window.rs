@@ -108,6 +108,12 @@ impl Window {
             .fold(self.total, |total, bucket| total.minus(bucket.usage))
     }
 
+    /// Whether `at` lies in a later bucket than `index`, and in one that has not left.
+    pub(crate) fn is_after(&self, at: Instant, index: BucketIndex) -> bool {
+        let later = BucketIndex::at(at);
+        later > index && later.leaves_at() > self.edge
+    }
+
     /// Charges one request with `tokens`.
     pub(crate) fn charge(&mut self, tokens: u64, at: Instant) -> BucketIndex {
         self.add(
@@ -269,21 +275,23 @@ impl Window {
     fn add(&mut self, usage: Usage, at: Instant) -> BucketIndex {
         self.total = self.total.plus(usage);
         let index = BucketIndex::at(at);
-        let index = match self.buckets.back_mut() {
-            // Time never goes back here, so "not later" means the same bucket.
-            Some(last) if last.index >= index => {
-                last.usage = last.usage.plus(usage);
-                last.index
-            }
+        // Almost always it is the last one or a new last one; a restart books into the past.
+        let place = self
+            .buckets
+            .iter()
+            .rposition(|bucket| bucket.index <= index);
+        match place.and_then(|place| self.buckets.get_mut(place)) {
+            Some(bucket) if bucket.index == index => bucket.usage = bucket.usage.plus(usage),
             _ => {
-                self.buckets.push_back(Bucket {
+                let bucket = Bucket {
                     index,
                     usage,
                     stored: false,
-                });
-                index
+                };
+                let next = place.map_or(0, |place| place.saturating_add(1));
+                self.buckets.insert(next, bucket);
             }
-        };
+        }
         self.marks.change(&index);
         index
     }

@@ -1,11 +1,12 @@
 //! 人群：同时到达、不愿等、等到一半就走。
 //!
-//! Windows under many clients at once: those that wait, those that do not want to, and those that leave.
+//! Windows under many clients at once.
 
 use std::time::Duration;
 
 use gateway_tests::harness::raw::Connection;
 use gateway_tests::harness::{Gateway, SOON, within};
+use gateway_tests::provider::Entry;
 use libtest_mimic::Trial;
 use serde_json::json;
 
@@ -101,7 +102,9 @@ async fn clients_that_vanish_while_they_wait_or_are_served() {
         connections.push((number, stage.connect(&chat).await));
     }
     stage.queue_length(40).await;
-    stage.provider.ledger().wait_for_chats(30, SOON).await;
+    let all_sent = |chats: &[Entry]| chats.iter().filter(|chat| chat.status == 200).count() == 30;
+    let ledger = stage.provider.ledger();
+    ledger.wait_until("30 answers", SOON, all_sent).await;
     let (leaving, mut staying): (Vec<_>, Vec<_>) = connections
         .into_iter()
         .partition(|(number, _)| number % 2 == 0);

@@ -130,11 +130,17 @@ impl<'a> UpstreamRequest<'a> {
     }
 }
 
+/// How long after calling `fetch` a Worker looks at the clock again. In an isolate that is not overfull the
+/// request is on its way long before; in one that is, this timer is late as well, and shows it.
+pub const SENDING_WATCHED: Duration = Duration::from_millis(25);
+
 /// Whether so much time has passed since the grant that the limiter must count the request from now
 /// on. A Worker that is busy with hundreds of requests comes to send one long after it was granted.
+/// Where no limit counts in the window, nothing depends on it.
 #[must_use]
-pub fn is_sent_late(permit: &Permit, now: Instant) -> bool {
-    now.saturating_since(permit.granted_at()) > SEND_DELAY_MAX
+pub fn is_sent_late(permit: &Permit, server: &Server, now: Instant) -> bool {
+    let is_counted = server.rpm_limit.is_some() || server.tpm_limit.is_some();
+    is_counted && now.saturating_since(permit.granted_at()) > SEND_DELAY_MAX
 }
 
 /// `{base_url}{path without /v1}`.

@@ -37,6 +37,15 @@ pub const COMMIT_INTERVAL: Duration = Duration::from_millis(20);
 /// and with one retry within a second. Until then nobody behind an absent waiter is granted.
 pub const REENTRY_GRACE: Duration = Duration::from_secs(1);
 
+/// How long after a grant everything is known that will be of when its request was sent: a Worker that
+/// sends one late says so within this time ([`Admission::sent_late`]).
+///
+/// After a crash nobody may have been able to say so. A permit that was not settled and is younger than
+/// this in the last record is then counted as if it had been sent at the end of this time, or at the
+/// restart where that is earlier. The price is paid once a crash: the places of what was in flight come
+/// back this much later at most, 2 s of 60, which is 3.4 % of one window.
+pub const SENT_BY: Duration = Duration::from_secs(2);
+
 /// Furthest that the stored instant may lie ahead of the clock: a greater one is a mistake, and to
 /// wait for it would be for ever.
 const CLOCK_BACK_MAX: Duration = Duration::from_hours(1);
@@ -166,10 +175,26 @@ impl Admission {
                         .probe_mut()
                         .restore_unheard(lease.granted_at, &lease.ticket);
                 }
-                self.leases.insert(lease);
+                self.insert_restored(lease, Instant::from_millis(state.instant_ms));
             }
         }
         self.limiter.probe_mut().lead_again();
+    }
+
+    /// Adds a lease as of a record of `recorded_at`, and counts its request from the latest instant at
+    /// which it may have been sent without anybody having been able to say so.
+    fn insert_restored(&mut self, lease: Lease, recorded_at: Instant) {
+        let sent_by = lease.granted_at.saturating_add(SENT_BY);
+        let moved = (sent_by > recorded_at).then(|| {
+            let at = sent_by.min(self.now);
+            self.limiter
+                .postpone_charge(lease.bucket, lease.reserved, at)
+        });
+        let ticket = lease.ticket.clone();
+        self.leases.insert(lease);
+        if let Some(bucket) = moved.flatten() {
+            self.leases.rebook(&ticket, bucket);
+        }
     }
 
     fn has_room_for(&self, waiter: &Waiter) -> bool {

@@ -5,7 +5,7 @@
 use super::bench::{Bench, CYCLE, at, id, queued, refused, request, rpm};
 use crate::model_test::Store;
 use crate::protocol::{Limits, OnFull, RefusalReason, SettleOutcome};
-use crate::{Admission, Commit, REENTRY_GRACE, SEAL_AFTER, State};
+use crate::{Admission, Commit, REENTRY_GRACE, SEAL_AFTER, SENT_BY, State};
 use core::time::Duration;
 
 /// A bench with a store behind it.
@@ -60,6 +60,43 @@ fn a_grant_beyond_the_allowance_must_be_written_at_once_and_the_rest_soon() {
 }
 
 #[test]
+fn a_request_that_may_have_been_sent_late_counts_from_then_after_a_crash() {
+    let sent_by = SENT_BY.as_millis() as u64;
+    // The crash comes before anything could be heard of it: it may have been sent up to the restart.
+    let mut shell = Shell::new(patient(10));
+    shell.bench.granted("a", 0);
+    shell.commit();
+    shell.crash(700);
+    assert_eq!(shell.bench.core.live(at(700 + CYCLE - 1)).rpm_used, 1);
+    assert_eq!(shell.bench.core.live(at(700 + CYCLE)).rpm_used, 0);
+    // What is moved is stored where it is now.
+    shell.commit();
+    shell.crash(20_000);
+    assert_eq!(shell.bench.core.live(at(sent_by + CYCLE - 1)).rpm_used, 1);
+    assert_eq!(shell.bench.core.live(at(sent_by + CYCLE)).rpm_used, 0);
+}
+
+#[test]
+fn a_request_that_ended_or_was_not_said_to_be_late_in_time_counts_from_its_grant_after_a_crash() {
+    let sent_by = SENT_BY.as_millis() as u64;
+    let mut shell = Shell::new(patient(10));
+    shell.bench.granted("ended", 0);
+    shell.bench.granted("long-ago", 0);
+    shell.bench.settle("ended", None, 100);
+    shell.commit();
+    shell.crash(500);
+    let ended = shell.bench.core.live(at(CYCLE)).rpm_used;
+    assert_eq!(ended, 1, "only the other one may have been late");
+    let mut shell = Shell::new(patient(10));
+    shell.bench.granted("long-ago", 0);
+    shell.bench.granted("other", sent_by);
+    shell.commit();
+    shell.crash(sent_by);
+    assert_eq!(shell.bench.core.live(at(CYCLE)).rpm_used, 1);
+    assert_eq!(shell.bench.core.live(at(sent_by + CYCLE)).rpm_used, 0);
+}
+
+#[test]
 fn few_slots_and_few_requests_have_no_allowance() {
     for limits in [
         patient(49),
@@ -81,6 +118,7 @@ fn few_slots_and_few_requests_have_no_allowance() {
 fn what_may_have_been_granted_since_the_record_counts_from_the_restart() {
     let mut shell = Shell::new(patient(100));
     shell.bench.granted("a", 0);
+    shell.bench.settle("a", None, 0);
     shell.commit();
     shell.bench.granted("b", 1);
     shell.crash(500);
@@ -143,6 +181,9 @@ fn waiters_come_back_at_their_old_places_and_nobody_passes_them_meanwhile() {
     for name in ["x", "y", "z"] {
         shell.bench.granted(name, 0);
     }
+    for name in ["x", "y", "z"] {
+        shell.bench.settle(name, None, 500);
+    }
     for name in ["a", "b", "c"] {
         shell.bench.queued(name, 1_000);
     }
@@ -163,6 +204,7 @@ fn waiters_come_back_at_their_old_places_and_nobody_passes_them_meanwhile() {
 fn who_does_not_come_back_makes_way_after_the_grace() {
     let mut shell = Shell::new(patient(1));
     shell.bench.granted("x", 0);
+    shell.bench.settle("x", None, 500);
     shell.bench.queued("a", 1_000);
     shell.bench.queued("b", 1_000);
     shell.commit();

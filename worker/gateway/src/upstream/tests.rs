@@ -265,13 +265,19 @@ fn a_name_of_any_script_becomes_a_header_value_that_can_be_read_back() {
 
 #[test]
 fn a_request_is_late_when_its_grant_is_older_than_the_guard_has_room_for() {
-    let permit = permit();
-    let granted_at = permit.granted_at();
-    assert!(!is_sent_late(&permit, granted_at));
-    assert!(!is_sent_late(
-        &permit,
-        granted_at.saturating_add(SEND_DELAY_MAX)
-    ));
-    let late = SEND_DELAY_MAX + Duration::from_millis(1);
-    assert!(is_sent_late(&permit, granted_at.saturating_add(late)));
+    let (permit, limited) = (permit(), server("a", 1, &["m"]));
+    let at = |delay| permit.granted_at().saturating_add(delay);
+    let late = at(SEND_DELAY_MAX + Duration::from_millis(1));
+    assert!(!is_sent_late(&permit, &limited, at(SEND_DELAY_MAX)));
+    assert!(is_sent_late(&permit, &limited, late));
+    let unlimited = Server {
+        rpm_limit: None,
+        tpm_limit: None,
+        ..limited
+    };
+    assert!(!is_sent_late(&permit, &unlimited, late));
+    assert!(
+        SENDING_WATCHED < SEND_DELAY_MAX,
+        "an idle isolate is never late"
+    );
 }
