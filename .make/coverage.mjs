@@ -1,10 +1,10 @@
-// Prints what llvm-cov exported: lines covered per file and per folder. node coverage.mjs ROOT FOLDER=PERCENT…
+// Prints what llvm-cov exported: lines covered per file and per folder. node coverage.mjs ROOT EXPORT FOLDER=PERCENT…
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 
-const [root, ...bounds] = process.argv.slice(2);
-const files = JSON.parse(readFileSync(0, "utf8")).data[0].files.map(({ filename, summary }) => ({
+const [root, exported, ...bounds] = process.argv.slice(2);
+const files = JSON.parse(readFileSync(exported, "utf8")).data[0].files.map(({ filename, summary }) => ({
   name: path.relative(root, filename), covered: summary.lines.covered, count: summary.lines.count,
 }));
 
