@@ -19,6 +19,7 @@ mod configuration;
 mod crowd;
 mod dev;
 mod fidelity;
+mod identity;
 mod immediate;
 mod leaving;
 mod limits;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         answers::trials(),
         refusals::trials(),
         admin::trials(),
+        identity::trials(),
         configuration::trials(),
         state::trials(),
         random::trials(),

@@ -6,13 +6,16 @@
 //!
 //! Invariant: nothing here depends on a platform crate and nothing here panics on any input.
 
+pub mod access;
 pub mod admin_api;
+pub mod attempts;
 pub mod auth;
 pub mod chat;
 pub mod config;
 pub mod envelope;
 pub mod error;
 pub mod faults;
+pub mod identity;
 pub mod observer;
 pub mod overflow;
 pub mod progress;
@@ -20,6 +23,7 @@ pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod routes;
+pub mod session;
 pub mod settings;
 pub mod settlement;
 pub mod sql;
