@@ -16,6 +16,7 @@ pub mod envelope;
 pub mod error;
 pub mod faults;
 pub mod identity;
+pub mod log_row;
 pub mod observer;
 pub mod overflow;
 pub mod progress;
