@@ -8,6 +8,7 @@ mod keys;
 mod live;
 mod servers;
 mod session;
+mod usage;
 
 use std::rc::Rc;
 
@@ -78,6 +79,10 @@ pub(crate) async fn handle(
         Route::KeyPatch(id) => keys::patch(&admin, &id).await,
         Route::KeyDelete(id) => keys::delete(&admin, &id).await,
         Route::ConfigVersion => config_version(&admin, ctx).await,
+        Route::Usage => usage::report(&admin).await,
+        Route::UsageCsv => usage::report_csv(&admin).await,
+        Route::Logs => usage::logs(&admin).await,
+        Route::LogsCsv => usage::logs_csv(&admin).await,
         Route::FaultLimiterReset(id) => reset_limiter(&admin, ctx, &id).await,
         Route::Health
         | Route::HealthReady

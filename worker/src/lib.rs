@@ -10,6 +10,7 @@ mod admission_client;
 mod body;
 mod client;
 mod clock;
+mod cron;
 mod exchange;
 mod http;
 mod identity;
@@ -27,10 +28,18 @@ mod upstream;
 /// The Durable Object class must be reachable from this cdylib to be exported.
 pub use gateway_durable::Limiter;
 
-use worker::{Context, Env, Request, Response, Result, event};
+use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 /// Entry of every HTTP request.
 #[event(fetch)]
 async fn fetch(req: Request, env: Env, ctx: Context) -> Result<Response> {
     http::handle(req, env, ctx).await
+}
+
+/// Entry of the cron trigger.
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
+    if let Err(error) = cron::run(&env).await {
+        log::cron_failed(&error.to_string());
+    }
 }

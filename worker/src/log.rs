@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use gateway::error::{Fault, GatewayError};
+use gateway::rollup::Run;
 use serde_json::json;
 
 use crate::admission_client::CallError;
@@ -25,6 +26,18 @@ pub(crate) fn storage_error(what: &str, error: &StoreError) {
 /// An assertion of Cloudflare Access that could not be verified, for want of the team's keys.
 pub(crate) fn access_error(detail: &str) {
     warn(&json!({ "event": "access_error", "detail": detail }));
+}
+
+/// What a run of the cron did, if it did anything.
+pub(crate) fn usage_run(run: &Run) {
+    if run.rolled_up > 0 || run.removed > 0 {
+        info(&json!({ "event": "usage_run", "rolled_up": run.rolled_up, "removed": run.removed }));
+    }
+}
+
+/// A run of the cron that could not begin.
+pub(crate) fn cron_failed(detail: &str) {
+    error(&json!({ "event": "cron_failed", "detail": detail }));
 }
 
 /// A call to a limiter object that failed after its request was answered.
@@ -72,6 +85,10 @@ pub(crate) fn failed(request_id: &str, failure: &GatewayError) {
 
 fn error(line: &serde_json::Value) {
     worker::console_error!("{line}");
+}
+
+fn info(line: &serde_json::Value) {
+    worker::console_log!("{line}");
 }
 
 fn warn(line: &serde_json::Value) {

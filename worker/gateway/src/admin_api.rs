@@ -17,11 +17,14 @@ mod change;
 mod fields;
 mod key;
 mod live;
+mod logs;
 mod object;
 mod page;
+mod query;
 mod server;
 mod sign_in;
 mod time;
+mod usage;
 mod version;
 
 pub use body::{check_content_type, check_length};
@@ -31,6 +34,7 @@ pub use key::{
     gateway_key_id,
 };
 pub use live::{LiveView, ReadyView};
+pub use logs::{LogEntry, LogFilter, LogQuery, LogView};
 pub use page::{Cursor, List, Page};
 pub use server::{
     KeyState, SERVER_ID_RANDOM_BYTES, ServerCreate, ServerOrder, ServerPatch, ServerReplace,
@@ -38,6 +42,10 @@ pub use server::{
 };
 pub use sign_in::SignIn;
 pub use time::{parse_rfc3339, rfc3339};
+pub use usage::{
+    Granularity, Grouping, UsageFigures, UsageFilter, UsageLine, UsagePlace, UsageQuery,
+    UsageReport, UsageSums, UsageView,
+};
 pub use version::{ConfigVersionView, etag, if_match};
 
 /// What the deployment allows beyond the fixed rules.

@@ -56,6 +56,10 @@ pub enum Route {
     KeyDelete(String),
     Live,
     ConfigVersion,
+    Usage,
+    UsageCsv,
+    Logs,
+    LogsCsv,
     FaultLimiterReset(String),
 }
 
@@ -114,6 +118,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/keys/{id}", Route::KeyDelete),
     endpoint("GET", "/api/live", |_| Route::Live),
     endpoint("GET", "/api/config/version", |_| Route::ConfigVersion),
+    endpoint("GET", "/api/stats/usage", |_| Route::Usage),
+    endpoint("GET", "/api/stats/usage.csv", |_| Route::UsageCsv),
+    endpoint("GET", "/api/logs", |_| Route::Logs),
+    endpoint("GET", "/api/logs.csv", |_| Route::LogsCsv),
     endpoint(
         "POST",
         "/api/faults/limiter/{id}/reset",
@@ -137,7 +145,11 @@ impl Route {
             | Self::KeysList
             | Self::KeyRead(_)
             | Self::Live
-            | Self::ConfigVersion => Access::Viewer,
+            | Self::ConfigVersion
+            | Self::Usage
+            | Self::UsageCsv
+            | Self::Logs
+            | Self::LogsCsv => Access::Viewer,
             Self::ServersCreate
             | Self::ServersOrder
             | Self::ServerReplace(_)

@@ -11,6 +11,7 @@ use admission::protocol::Limits;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::config::{Secret, Server};
+use crate::rollup::{LOG_RETENTION_DAYS_DEFAULT, LOG_RETENTION_DAYS_MAX};
 
 mod access;
 
@@ -81,6 +82,12 @@ pub const VARIABLES: &[Variable] = &[
         default: Some("2"),
         secret: false,
         doc: "How often a request is repeated after a 429 of its server or a failed connection, 0 to 10.",
+    },
+    Variable {
+        name: "LOG_RETENTION_DAYS",
+        default: Some("30"),
+        secret: false,
+        doc: "Days that rows of the log are kept, 1 to 3650. Statistics stay.",
     },
     Variable {
         name: "ENVIRONMENT",
@@ -201,6 +208,8 @@ pub struct Settings {
     pub allow_http_upstream: bool,
     /// `RETRY_MAX`
     pub retry_max: u32,
+    /// `LOG_RETENTION_DAYS`
+    pub log_retention_days: u32,
     /// `ENVIRONMENT`
     pub environment: Environment,
     /// `FAULT_INJECTION`; never in production.
@@ -256,6 +265,11 @@ impl Settings {
             false,
         );
         let retry_max = reader.whole_number("RETRY_MAX", 0..=RETRY_MAX_MAX, RETRY_MAX_DEFAULT);
+        let log_retention_days = reader.whole_number(
+            "LOG_RETENTION_DAYS",
+            1..=LOG_RETENTION_DAYS_MAX,
+            LOG_RETENTION_DAYS_DEFAULT,
+        );
         let environment = reader.environment();
         let fault_injection = reader.fault_injection(environment);
         let fault_lease = reader.fault_lease(fault_injection);
@@ -281,6 +295,7 @@ impl Settings {
             body_bytes_max,
             allow_http_upstream,
             retry_max,
+            log_retention_days,
             environment,
             fault_injection,
             fault_lease,

@@ -35,8 +35,10 @@ use crate::error::{ErrorCode, GatewayError};
 mod configuration;
 mod keys;
 mod limiter;
+mod logs;
 mod rows;
 mod servers;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -47,11 +49,16 @@ pub use limiter::{
     AdmissionRow, admission_state, all_admission_rows, create_admission_rows,
     write_admission_changes,
 };
+pub use logs::{
+    LOGS_INSERT_LEN_MAX, LOGS_REMOVE_LEN_MAX, LineRow, insert_logs, log_entry, logs_page,
+    remove_logs,
+};
 pub use rows::{KeyRow, ServerRow, VersionRow};
 pub use servers::{
     create_server, delete_server, reorder_servers, reordered, server_by_id, servers_page,
     update_server,
 };
+pub use usage::{ROLLUP_LEN_MAX, roll_up, usage_line, usage_page, usage_sums, usage_totals};
 
 /// Index of the result with the rows that a write changed.
 pub const CHANGED: usize = 0;
@@ -143,6 +150,8 @@ pub const STATEMENTS: &[&[(&str, &str)]] = &[
     configuration::STATEMENTS,
     servers::STATEMENTS,
     keys::STATEMENTS,
+    logs::STATEMENTS,
+    usage::STATEMENTS,
 ];
 
 impl From<u64> for Value {

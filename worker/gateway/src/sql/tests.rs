@@ -5,8 +5,12 @@
 mod database;
 mod keys;
 mod limiter;
+mod logs;
+mod rollup;
 mod schema;
 mod servers;
+mod usage;
+mod usage_scale;
 
 use admission::time::Instant;
 

@@ -16,7 +16,11 @@ pub(super) struct Database {
 impl Database {
     /// An empty database after all migrations, in the order of their names.
     pub(super) fn migrated() -> Self {
-        let connection = Connection::open_in_memory().unwrap();
+        Self::migrate(Connection::open_in_memory().unwrap())
+    }
+
+    /// The same on this connection.
+    pub(super) fn migrate(connection: Connection) -> Self {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
@@ -53,6 +57,19 @@ impl Database {
             found.push(Json::Object(object));
         }
         Ok(found)
+    }
+
+    /// How a statement would be carried out, one line a step.
+    pub(super) fn plan(&self, statement: &Statement) -> Vec<String> {
+        let explained = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let mut prepared = self.connection.prepare(&explained).unwrap();
+        prepared
+            .query_map(rusqlite::params_from_iter(&statement.params), |row| {
+                row.get("detail")
+            })
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     }
 
     /// Runs statements as one transaction: all of them or none.

@@ -1,0 +1,245 @@
+//! 日志表的语句：成批写入、按页读取、过期删除。
+//!
+//! Owns the rows of `logs` from their arrival to their removal. A batch of them is one statement with one JSON
+//! parameter, because D1 allows 100 parameters; a page is one column of JSON texts, because D1 hands every cell
+//! over by itself.
+//!
+//! Invariant: a row is written once, however often and in whatever company it arrives, and no row of a request
+//! can make a statement fail: whatever the schema would refuse is cut to its bounds first.
+
+use admission::time::Instant;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::Statement;
+use crate::admin_api::{LogEntry, LogFilter, LogQuery};
+use crate::log_row::{LogRow, UsageSource};
+
+/// Rows of one inserting statement. The longest row takes less than 4 KiB, a parameter of D1 at most 2 MB.
+pub const LOGS_INSERT_LEN_MAX: usize = 250;
+
+/// Rows that one statement removes: it keeps other statements waiting for some tens of milliseconds.
+pub const LOGS_REMOVE_LEN_MAX: u64 = 1_000;
+
+/// Characters that the columns take; the same as in the schema.
+const NAME_CHARS_MAX: usize = 64;
+const MODEL_CHARS_MAX: usize = 256;
+const COLO_CHARS_MAX: usize = 16;
+
+/// Largest integer that JavaScript reads back exactly.
+const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    ("INSERT_LOGS", INSERT_LOGS),
+    ("LOGS_PAGE", LOGS_PAGE),
+    ("LOGS_PAGE_OF_SERVER", LOGS_PAGE_OF_SERVER),
+    ("LOGS_PAGE_OF_APP", LOGS_PAGE_OF_APP),
+    ("LOGS_PAGE_OF_MODEL", LOGS_PAGE_OF_MODEL),
+    ("LOGS_PAGE_OF_KEY", LOGS_PAGE_OF_KEY),
+    ("LOGS_PAGE_OF_STATUS", LOGS_PAGE_OF_STATUS),
+    ("LOGS_PAGE_OF_ERROR", LOGS_PAGE_OF_ERROR),
+    ("LOGS_PAGE_OF_REQUEST", LOGS_PAGE_OF_REQUEST),
+    ("REMOVE_LOGS", REMOVE_LOGS),
+];
+
+// The places are those of `cells`. A request id that is taken, by a stored row or by an earlier one of this very
+// batch, gets a tilde (which no client's id may contain) and the ticket behind it.
+const INSERT_LOGS: &str = "\
+WITH given AS (
+  SELECT key AS place, value AS cells, value ->> 0 AS ticket, value ->> 1 AS request_id
+  FROM json_each(?1)
+), numbered AS (
+  SELECT place, cells, ticket, request_id, row_number() OVER (PARTITION BY ticket ORDER BY place) AS copy
+  FROM given WHERE NOT EXISTS (SELECT 1 FROM logs WHERE logs.ticket = given.ticket)
+), fresh AS (
+  SELECT place, cells, ticket, request_id, row_number() OVER (PARTITION BY request_id ORDER BY place) AS nth
+  FROM numbered WHERE copy = 1
+)
+INSERT INTO logs (ticket, request_id, stored_at, started_at, app, key_id, server_id, model, endpoint, status,
+  error_code, stream, prompt_tokens, completion_tokens, cached_tokens, total_tokens, usage_source, queue_wait_ms,
+  queue_position, ttft_ms, total_ms, overhead_ms, attempts, colo)
+SELECT ticket,
+  CASE WHEN nth > 1 OR EXISTS (SELECT 1 FROM logs WHERE logs.request_id = fresh.request_id)
+    THEN request_id || char(126) || ticket ELSE request_id END,
+  ?2, cells ->> 2, cells ->> 3, cells ->> 4, cells ->> 5, cells ->> 6, cells ->> 7, cells ->> 8,
+  cells ->> 9, cells ->> 10, cells ->> 11, cells ->> 12, cells ->> 13, cells ->> 14, cells ->> 15, cells ->> 16,
+  cells ->> 17, cells ->> 18, cells ->> 19, cells ->> 20, cells ->> 21, cells ->> 22
+FROM fresh ORDER BY place";
+
+/// A page of logs in the range, newest first, by the index that leads with the given filter. A second filter is
+/// compared with each row of that index, so the rarer one should lead.
+macro_rules! page {
+    ($index:literal, $leading:literal) => {
+        concat!(
+            "SELECT json_array(sequence, request_id, started_at, app, key_id, server_id, model, endpoint,
+  status, error_code, stream, prompt_tokens, completion_tokens, cached_tokens, total_tokens, usage_source,
+  queue_wait_ms, queue_position, ttft_ms, total_ms, overhead_ms, attempts, colo) AS line
+FROM logs",
+            $index,
+            " WHERE ",
+            $leading,
+            "started_at >= ?1 AND (started_at, sequence) < (?2, ?3)
+  AND (?5 IS NULL OR server_id = ?5) AND (?6 IS NULL OR app = ?6) AND (?7 IS NULL OR model = ?7)
+  AND (?8 IS NULL OR key_id = ?8) AND (?9 IS NULL OR status = ?9) AND (?10 IS NULL OR error_code = ?10)
+  AND (?11 IS NULL OR request_id = ?11)
+ORDER BY started_at DESC, sequence DESC LIMIT ?4"
+        )
+    };
+}
+
+const LOGS_PAGE: &str = page!(" INDEXED BY logs_by_time", "");
+const LOGS_PAGE_OF_SERVER: &str = page!(" INDEXED BY logs_by_server", "server_id = ?5 AND ");
+const LOGS_PAGE_OF_APP: &str = page!(" INDEXED BY logs_by_app", "app = ?6 AND ");
+const LOGS_PAGE_OF_MODEL: &str = page!(" INDEXED BY logs_by_model", "model = ?7 AND ");
+const LOGS_PAGE_OF_KEY: &str = page!(" INDEXED BY logs_by_key", "key_id = ?8 AND ");
+const LOGS_PAGE_OF_STATUS: &str = page!(" INDEXED BY logs_by_status", "status = ?9 AND ");
+const LOGS_PAGE_OF_ERROR: &str = page!(" INDEXED BY logs_by_error", "error_code = ?10 AND ");
+// The one index of this column belongs to its constraint and has no name to ask for.
+const LOGS_PAGE_OF_REQUEST: &str = page!("", "request_id = ?11 AND ");
+
+// Only what the sums contain, and what nobody can send again: see RETRY_SPAN of the rollup.
+const REMOVE_LOGS: &str = "\
+DELETE FROM logs WHERE sequence IN (
+  SELECT sequence FROM logs INDEXED BY logs_by_time
+  WHERE started_at < ?1 AND stored_at < ?2 AND sequence <= (SELECT rolled_to FROM rollup WHERE id = 1)
+  ORDER BY started_at LIMIT ?3
+) RETURNING 1 AS done";
+
+/// One line of a page or of statistics: a JSON array.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LineRow {
+    /// The array.
+    pub line: String,
+}
+
+/// Writes rows, each at most once. At most [`LOGS_INSERT_LEN_MAX`] of them go into one statement; the statements
+/// need not be one transaction, and any of them may be repeated.
+#[must_use]
+pub fn insert_logs(rows: &[LogRow], now: Instant) -> Vec<Statement> {
+    let statement = |rows: &[LogRow]| {
+        let cells: Vec<Json> = rows.iter().map(cells).collect();
+        Statement::new(
+            INSERT_LOGS,
+            [Json::Array(cells).to_string().into(), now.into()],
+        )
+    };
+    rows.chunks(LOGS_INSERT_LEN_MAX).map(statement).collect()
+}
+
+/// Reads one page of the log, newest first, and one row more ([`LineRow`], for [`log_entry`]).
+#[must_use]
+pub fn logs_page(query: &LogQuery) -> Statement {
+    let LogFilter {
+        server_id,
+        app,
+        model,
+        key_id,
+        status,
+        error_code,
+        request_id,
+    } = &query.filter;
+    // From the filter that usually leaves least to the one that leaves most.
+    let sql = if request_id.is_some() {
+        LOGS_PAGE_OF_REQUEST
+    } else if error_code.is_some() {
+        LOGS_PAGE_OF_ERROR
+    } else if key_id.is_some() {
+        LOGS_PAGE_OF_KEY
+    } else if app.is_some() {
+        LOGS_PAGE_OF_APP
+    } else if model.is_some() {
+        LOGS_PAGE_OF_MODEL
+    } else if server_id.is_some() {
+        LOGS_PAGE_OF_SERVER
+    } else if status.is_some() {
+        LOGS_PAGE_OF_STATUS
+    } else {
+        LOGS_PAGE
+    };
+    // No sequence is 0, so nothing at the very end of the range comes before it.
+    let (before, sequence) = query.after.unwrap_or((query.to.as_millis(), 0));
+    Statement::new(
+        sql,
+        [
+            query.from.into(),
+            before.into(),
+            sequence.into(),
+            u64::from(query.limit).saturating_add(1).into(),
+            server_id.clone().into(),
+            app.clone().into(),
+            model.clone().into(),
+            key_id.clone().into(),
+            status.map(u64::from).into(),
+            error_code.clone().into(),
+            request_id.clone().into(),
+        ],
+    )
+}
+
+/// The row that a line of [`logs_page`] is. None for anything else, which no page can contain.
+#[must_use]
+pub fn log_entry(row: &LineRow) -> Option<LogEntry> {
+    serde_json::from_str(&row.line).ok()
+}
+
+/// Removes rows that started before `started_before` and were stored before `stored_before`, oldest first, a
+/// bounded number of them.
+#[must_use]
+pub fn remove_logs(started_before: Instant, stored_before: Instant) -> Statement {
+    Statement::new(
+        REMOVE_LOGS,
+        [
+            started_before.into(),
+            stored_before.into(),
+            LOGS_REMOVE_LEN_MAX.into(),
+        ],
+    )
+}
+
+fn cells(row: &LogRow) -> Json {
+    json!([
+        text(&row.ticket, NAME_CHARS_MAX),
+        text(&row.request_id, NAME_CHARS_MAX),
+        integer(row.started_at),
+        text(&row.app, NAME_CHARS_MAX),
+        text(&row.key_id, NAME_CHARS_MAX),
+        text(&row.server_id, NAME_CHARS_MAX),
+        text(&row.model, MODEL_CHARS_MAX),
+        text(&row.endpoint, NAME_CHARS_MAX),
+        row.status,
+        row.error_code
+            .as_deref()
+            .map(|code| text(code, NAME_CHARS_MAX)),
+        u8::from(row.stream),
+        integer(row.prompt_tokens),
+        integer(row.completion_tokens),
+        integer(row.cached_tokens),
+        integer(row.total_tokens),
+        UsageSource::as_str(row.usage_source),
+        integer(row.queue_wait_ms),
+        integer(row.queue_position),
+        row.ttft_ms.map(integer),
+        integer(row.total_ms),
+        integer(row.overhead_ms),
+        integer(row.attempts),
+        text(&row.colo, COLO_CHARS_MAX),
+    ])
+}
+
+/// `SQLite` ends a text at a zero character where it measures one.
+fn text(text: &str, chars_max: usize) -> String {
+    text.chars()
+        .take(chars_max)
+        .map(|character| {
+            if character == '\0' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+fn integer(number: u64) -> u64 {
+    number.min(INTEGER_MAX)
+}

@@ -1,0 +1,457 @@
+//! 日志语句：恰好一行、按页走遍、只删该删。
+//!
+//! Rows are written once however they arrive, pages show each row of a query once, and only rows that may go
+//! are removed. Also the source of random rows for the other tests of usage.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "test code: an overflow is a panic, and figures are small"
+)]
+
+use std::collections::BTreeSet;
+
+use admission::time::Instant;
+
+use super::database::{Database, typed};
+use crate::admin_api::{Cursor, LogEntry, LogQuery};
+use crate::log_row::{LogRow, UsageSource};
+use crate::sql::{
+    LOGS_INSERT_LEN_MAX, LineRow, insert_logs, log_entry, logs_page, remove_logs, roll_up,
+};
+
+/// 2026-11-23T08:00:00Z.
+pub(super) const START: u64 = 1_795_420_800_000;
+
+/// A deterministic source: splitmix64.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    /// One whose seed is the clock's, or `USAGE_SEED`; a failing test shows it.
+    pub(super) fn announced() -> Self {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        let seed = std::env::var("USAGE_SEED").map_or(now as u64, |seed| seed.parse().unwrap());
+        println!("USAGE_SEED={seed}");
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % bound
+    }
+
+    pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+}
+
+/// A row of a request that started then.
+pub(super) fn row(random: &mut Random, ticket: u64, started_at: u64) -> LogRow {
+    let status = random.of(&[200, 200, 200, 400, 499, 502, 503, 504]);
+    let error_code = match status {
+        503 => Some("queue_evicted"),
+        504 => Some("queue_timeout"),
+        502 => Some("upstream_unreachable"),
+        _ => None,
+    };
+    let wait = random.of(&[0, 0, 0, 1, 10, 11, 99, 4_000, 60_350, 700_000]);
+    let (prompt, completion) = (random.below(5_000), random.below(900));
+    LogRow {
+        ticket: format!("t{ticket}"),
+        request_id: format!("r{ticket}"),
+        started_at,
+        app: random.of(&["chat", "batch", "=cmd"]).to_owned(),
+        key_id: random.of(&["key_a", "key_b", ""]).to_owned(),
+        server_id: random.of(&["srv_a", "srv_b"]).to_owned(),
+        model: random.of(&["gpt-4", "模型", ""]).to_owned(),
+        endpoint: "/v1/chat/completions".to_owned(),
+        status,
+        error_code: error_code.map(str::to_owned),
+        stream: random.below(2) == 1,
+        prompt_tokens: prompt,
+        completion_tokens: completion,
+        cached_tokens: prompt / 2,
+        total_tokens: prompt + completion,
+        usage_source: random.of(&[
+            UsageSource::Exact,
+            UsageSource::Estimated,
+            UsageSource::Reserved,
+        ]),
+        queue_wait_ms: wait,
+        queue_position: u64::from(wait > 0) * random.below(9),
+        ttft_ms: (status == 200).then(|| random.below(3_000)),
+        total_ms: wait + random.below(30_000),
+        overhead_ms: random.below(9),
+        attempts: random.below(3),
+        colo: String::new(),
+    }
+}
+
+pub(super) fn store(database: &Database, rows: &[LogRow], now: u64) {
+    for statement in insert_logs(rows, Instant::from_millis(now)) {
+        assert!(database.run(&statement).unwrap().is_empty());
+    }
+}
+
+fn entries(database: &Database, query: &str) -> Vec<LogEntry> {
+    let query = LogQuery::parse(query).unwrap();
+    let rows: Vec<LineRow> = typed(&database.run(&logs_page(&query)).unwrap());
+    rows.iter().map(|row| log_entry(row).unwrap()).collect()
+}
+
+fn ids(database: &Database) -> BTreeSet<String> {
+    entries(database, "limit=500")
+        .into_iter()
+        .map(|entry| entry.request_id)
+        .collect()
+}
+
+fn plain(ticket: &str, request_id: &str) -> LogRow {
+    LogRow {
+        ticket: ticket.to_owned(),
+        request_id: request_id.to_owned(),
+        started_at: START,
+        ..LogRow::default()
+    }
+}
+
+fn set(ids: &[&str]) -> BTreeSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[test]
+fn a_row_reads_back_as_it_was_written() {
+    let database = Database::migrated();
+    let mut random = Random(7);
+    let rows: Vec<LogRow> = (0..50)
+        .map(|ticket| row(&mut random, ticket, START + ticket))
+        .collect();
+    store(&database, &rows, START);
+    let found = entries(&database, "limit=500");
+    assert_eq!(found.len(), 50);
+    for (entry, row) in found.iter().rev().zip(&rows) {
+        assert_eq!(
+            (&entry.request_id, entry.started_at),
+            (&row.request_id, row.started_at)
+        );
+        assert_eq!(
+            (&entry.app, &entry.key_id, &entry.server_id),
+            (&row.app, &row.key_id, &row.server_id)
+        );
+        assert_eq!(
+            (&entry.model, &entry.endpoint, &entry.colo),
+            (&row.model, &row.endpoint, &row.colo)
+        );
+        assert_eq!(
+            (entry.status, &entry.error_code, entry.stream != 0),
+            (row.status, &row.error_code, row.stream)
+        );
+        assert_eq!(
+            (entry.prompt_tokens, entry.completion_tokens),
+            (row.prompt_tokens, row.completion_tokens)
+        );
+        assert_eq!(
+            (entry.cached_tokens, entry.total_tokens),
+            (row.cached_tokens, row.total_tokens)
+        );
+        assert_eq!(
+            (entry.usage_source, entry.attempts),
+            (row.usage_source, row.attempts)
+        );
+        assert_eq!(
+            (entry.queue_wait_ms, entry.queue_position),
+            (row.queue_wait_ms, row.queue_position)
+        );
+        assert_eq!(
+            (entry.ttft_ms, entry.total_ms, entry.overhead_ms),
+            (row.ttft_ms, row.total_ms, row.overhead_ms)
+        );
+    }
+}
+
+#[test]
+fn a_row_that_is_sent_again_is_written_once() {
+    let database = Database::migrated();
+    let first = [plain("a", "x"), plain("b", "y")];
+    store(&database, &first, START);
+    store(&database, &first, START);
+    let mut overlapping = vec![plain("b", "y"), plain("c", "z"), plain("c", "z")];
+    store(&database, &overlapping, START);
+    overlapping.reverse();
+    store(&database, &overlapping, START);
+    assert_eq!(entries(&database, "").len(), 3);
+    assert_eq!(ids(&database), set(&["x", "y", "z"]));
+}
+
+#[test]
+fn a_request_id_that_is_taken_gets_the_ticket_behind_it() {
+    let database = Database::migrated();
+    store(
+        &database,
+        &[plain("a", "x"), plain("b", "x"), plain("c", "x")],
+        START,
+    );
+    assert_eq!(
+        ids(&database),
+        set(&["x", "x~b", "x~c"]),
+        "within one batch"
+    );
+    store(
+        &database,
+        &[
+            plain("d", "x"),
+            plain("b", "x"),
+            plain("e", "new"),
+            plain("f", "new"),
+        ],
+        START,
+    );
+    assert_eq!(
+        ids(&database),
+        set(&["x", "x~b", "x~c", "x~d", "new", "new~f"]),
+        "and in a later one"
+    );
+}
+
+#[test]
+fn no_row_of_a_request_can_make_the_statement_fail() {
+    let database = Database::migrated();
+    let long = "\u{0}'\"\u{1F600}\\,".repeat(400);
+    let number = u64::MAX;
+    let worst = LogRow {
+        ticket: "t".repeat(64),
+        request_id: "r".repeat(64),
+        started_at: number,
+        app: long.clone(),
+        key_id: long.clone(),
+        server_id: long.clone(),
+        model: long.clone(),
+        endpoint: long.clone(),
+        status: u16::MAX,
+        error_code: Some(long.clone()),
+        stream: true,
+        prompt_tokens: number,
+        completion_tokens: number,
+        cached_tokens: number,
+        total_tokens: number,
+        usage_source: UsageSource::Reserved,
+        queue_wait_ms: number,
+        queue_position: number,
+        ttft_ms: Some(number),
+        total_ms: number,
+        overhead_ms: number,
+        attempts: number,
+        colo: long,
+    };
+    let rows: Vec<LogRow> = (0..LOGS_INSERT_LEN_MAX)
+        .map(|index| LogRow {
+            ticket: format!("{index:064}"),
+            ..worst.clone()
+        })
+        .collect();
+    let statements = insert_logs(&rows, Instant::from_millis(START));
+    assert_eq!(statements.len(), 1);
+    let crate::sql::Value::Text(parameter) = &statements[0].params[0] else {
+        panic!("a JSON text");
+    };
+    assert!(parameter.len() < 1_500_000, "{}", parameter.len());
+    database.run(&statements[0]).unwrap();
+    let query = LogQuery {
+        to: Instant::from_millis(u64::MAX),
+        ..LogQuery::parse("limit=500").unwrap()
+    };
+    assert_eq!(
+        database.run(&logs_page(&query)).unwrap().len(),
+        LOGS_INSERT_LEN_MAX
+    );
+}
+
+#[test]
+fn more_rows_than_one_statement_takes_become_several() {
+    let rows: Vec<LogRow> = (0..=LOGS_INSERT_LEN_MAX)
+        .map(|index| plain(&index.to_string(), "x"))
+        .collect();
+    assert_eq!(insert_logs(&rows, Instant::default()).len(), 2);
+    assert_eq!(insert_logs(&[], Instant::default()).len(), 0);
+}
+
+/// Every row of the query, page by page.
+fn walk(database: &Database, query: &str) -> Vec<LogEntry> {
+    let mut all: Vec<LogEntry> = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let found = entries(database, &format!("{query}{cursor}"));
+        let limit = LogQuery::parse(query).unwrap().limit as usize;
+        let more = found.len() > limit;
+        all.extend(found.into_iter().take(limit));
+        if !more {
+            return all;
+        }
+        let place: Cursor = all.last().unwrap().place();
+        cursor = format!("&cursor={}", place.encode());
+    }
+}
+
+/// Whether a row belongs to a query.
+type Is = fn(&LogRow) -> bool;
+
+#[test]
+fn pages_show_every_row_of_a_query_once_and_in_order() {
+    let database = Database::migrated();
+    let mut random = Random::announced();
+    // Many rows of the same millisecond, so that the order of storage decides.
+    let rows: Vec<LogRow> = (0..400)
+        .map(|ticket| {
+            let started_at = START + random.below(20);
+            row(&mut random, ticket, started_at)
+        })
+        .collect();
+    store(&database, &rows, START);
+    let filters: [(&str, Is); 10] = [
+        ("", |_| true),
+        ("&server_id=srv_a", |row| row.server_id == "srv_a"),
+        ("&app=%3Dcmd", |row| row.app == "=cmd"),
+        ("&model=%E6%A8%A1%E5%9E%8B", |row| row.model == "模型"),
+        ("&key_id=key_b", |row| row.key_id == "key_b"),
+        ("&status=499", |row| row.status == 499),
+        ("&error_code=queue_timeout", |row| {
+            row.error_code.as_deref() == Some("queue_timeout")
+        }),
+        ("&request_id=r17", |row| row.request_id == "r17"),
+        ("&app=chat&status=200&server_id=srv_b", |row| {
+            (row.app.as_str(), row.status, row.server_id.as_str()) == ("chat", 200, "srv_b")
+        }),
+        (
+            "&from=2026-11-23T08:00:00.005Z&to=2026-11-23T08:00:00.009Z",
+            |row| (START + 5..START + 9).contains(&row.started_at),
+        ),
+    ];
+    for (filter, is_so) in filters {
+        let mut expected: Vec<(u64, usize, &str)> = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| is_so(row))
+            .map(|(place, row)| (row.started_at, place, row.request_id.as_str()))
+            .collect();
+        expected.sort_unstable();
+        let found = walk(&database, &format!("limit=7{filter}"));
+        let found: Vec<&str> = found
+            .iter()
+            .map(|entry| entry.request_id.as_str())
+            .collect();
+        let expected: Vec<&str> = expected.iter().rev().map(|(_, _, id)| *id).collect();
+        assert!(!expected.is_empty(), "{filter}");
+        assert_eq!(found, expected, "{filter}");
+    }
+}
+
+#[test]
+fn rows_that_come_while_pages_are_read_neither_repeat_nor_hide_others() {
+    let database = Database::migrated();
+    let mut random = Random(3);
+    let mut rows = |from: u64| -> Vec<LogRow> {
+        (from..from + 20)
+            .map(|ticket| row(&mut random, ticket, START + ticket % 5))
+            .collect()
+    };
+    store(&database, &rows(0), START);
+    let first = entries(&database, "limit=10");
+    store(&database, &rows(100), START);
+    let cursor = first[9].place().encode();
+    let rest = entries(&database, &format!("limit=500&cursor={cursor}"));
+    let seen: Vec<&LogEntry> = first.iter().take(10).chain(&rest).collect();
+    let distinct: BTreeSet<u64> = seen.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(distinct.len(), seen.len());
+    assert!(
+        (1..=20).all(|sequence| distinct.contains(&sequence)),
+        "every row that was there at first"
+    );
+}
+
+#[test]
+fn a_page_of_logs_by_any_one_filter_uses_an_index_and_sorts_nothing() {
+    let database = Database::migrated();
+    let range = "from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z";
+    for (filter, index) in [
+        ("", "logs_by_time (started_at>? AND started_at<?)"),
+        (
+            "&server_id=x",
+            "logs_by_server (server_id=? AND started_at>? AND started_at<?)",
+        ),
+        (
+            "&app=x",
+            "logs_by_app (app=? AND started_at>? AND started_at<?)",
+        ),
+        (
+            "&model=x",
+            "logs_by_model (model=? AND started_at>? AND started_at<?)",
+        ),
+        (
+            "&key_id=x",
+            "logs_by_key (key_id=? AND started_at>? AND started_at<?)",
+        ),
+        (
+            "&status=200",
+            "logs_by_status (status=? AND started_at>? AND started_at<?)",
+        ),
+        (
+            "&error_code=x",
+            "logs_by_error (error_code=? AND started_at>? AND started_at<?)",
+        ),
+        ("&request_id=x", "sqlite_autoindex_logs_2 (request_id=?)"),
+    ] {
+        let query = LogQuery::parse(&format!("{range}{filter}")).unwrap();
+        let plan = database.plan(&logs_page(&query));
+        assert_eq!(
+            plan,
+            [format!("SEARCH logs USING INDEX {index}")],
+            "{filter}"
+        );
+    }
+}
+
+#[test]
+fn only_old_rows_that_are_in_the_sums_and_cannot_come_again_are_removed() {
+    let mut database = Database::migrated();
+    let old = |ticket: &str, started_at| LogRow {
+        started_at,
+        ..plain(ticket, ticket)
+    };
+    let day = 86_400_000;
+    let now = START + 40 * day;
+    let remove = || {
+        remove_logs(
+            Instant::from_millis(now - 30 * day),
+            Instant::from_millis(now - day),
+        )
+    };
+    store(&database, &[old("old", START), old("young", now)], START);
+    assert!(
+        database.run(&remove()).unwrap().is_empty(),
+        "nothing is in the sums yet"
+    );
+    database.batch(&roll_up(Instant::from_millis(now))).unwrap();
+    store(&database, &[old("late", START + 1)], now);
+    assert_eq!(database.run(&remove()).unwrap().len(), 1);
+    assert_eq!(ids(&database), set(&["young", "late"]));
+    database.batch(&roll_up(Instant::from_millis(now))).unwrap();
+    assert!(
+        database.run(&remove()).unwrap().is_empty(),
+        "stored today, so it may be sent again"
+    );
+    let later = remove_logs(
+        Instant::from_millis(now - 30 * day),
+        Instant::from_millis(now + 1),
+    );
+    assert_eq!(database.run(&later).unwrap().len(), 1);
+    assert_eq!(ids(&database), set(&["young"]));
+    let plan = database.plan(&later).join("; ");
+    assert!(
+        plan.contains("logs_by_time (started_at<?)") && !plan.contains("SCAN"),
+        "{plan}"
+    );
+}
