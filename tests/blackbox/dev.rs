@@ -24,6 +24,7 @@ async fn wrangler_dev_serves_chats_streams_admin_and_queue() {
     plain_chat_arrives_as_it_was_sent(&gateway, &key).await;
     stream_loses_only_the_usage_chunk(&gateway, &key).await;
     admin_api_works(&gateway).await;
+    cron_and_usage_work(&gateway).await;
     requests_wait_for_their_turn(&gateway, &key).await;
 }
 
@@ -141,6 +142,19 @@ async fn admin_api_works(gateway: &Gateway) {
         .send()
         .await
         .expect_error(404, "not_found");
+}
+
+async fn cron_and_usage_work(gateway: &Gateway) {
+    let fire = "/cdn-cgi/handler/scheduled?cron=*+*+*+*+*";
+    gateway.request("GET", fire).send().await.expect(200);
+    let report = gateway.admin("GET", "/api/stats/usage?granularity=day");
+    assert!(report.send().await.expect(200).json()["totals"].is_object());
+    let csv = gateway
+        .admin("GET", "/api/logs.csv")
+        .send()
+        .await
+        .expect(200);
+    assert!(csv.text().starts_with("request_id,started_at,"));
 }
 
 async fn requests_wait_for_their_turn(gateway: &Gateway, key: &Key) {

@@ -32,6 +32,7 @@ mod restart;
 mod stage;
 mod state;
 mod streaming;
+mod usage;
 mod windows;
 
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         overflow::trials(),
         progress::trials(),
         restart::trials(),
+        usage::trials(),
         dev::trials(),
     ]);
     let waiting = joined([

@@ -14,19 +14,24 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use super::answer::Answer;
 use super::chat::Chat;
 use super::pair;
 use super::process::{Log, Process};
 use super::setup::{Admin, Key, KeyDraft, ServerDraft};
-use super::{IN_FORCE, SOON};
+use super::{IN_FORCE, SOON, within};
 
 /// App name of requests that state no other.
 pub const APP: &str = "blackbox";
 
 /// Start-up of a fresh state on a busy machine: migrations, then workerd.
 const READY: Duration = Duration::from_mins(2);
+
+/// A run of the cron: it stops by itself after 45 s.
+const PATIENT: Duration = Duration::from_mins(1);
 
 /// Base64 of 32 bytes; never that of a deployment.
 pub const ENCRYPTION_KEY: &str = "c2x1aWNlLXRlc3RzLWVuY3J5cHRpb24ta2V5LTMyYnk=";
@@ -284,6 +289,22 @@ impl Gateway {
     pub async fn stop(mut self, signal: Signal, bound: Duration) -> Option<ExitStatus> {
         self.process.signal(signal);
         self.process.wait(bound).await
+    }
+
+    /// Fires the cron trigger, as the launcher does once a minute, and waits until the run is over.
+    pub async fn cron(&self) {
+        let socket = self.state.join("run/control.sock");
+        let answer = within(PATIENT, "an answer to the cron trigger", async {
+            let mut stream = UnixStream::connect(socket).await?;
+            let request = "GET /scheduled?cron=*+*+*+*+*&time=0 HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\r\n";
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        })
+        .await
+        .expect("the launcher's socket answers");
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     }
 
     /// States a server.

@@ -32,10 +32,12 @@
 
 use crate::error::{ErrorCode, GatewayError};
 
+mod buckets;
 mod configuration;
 mod keys;
 mod limiter;
 mod logs;
+mod rollup;
 mod rows;
 mod servers;
 mod usage;
@@ -53,12 +55,13 @@ pub use logs::{
     LOGS_INSERT_LEN_MAX, LOGS_REMOVE_LEN_MAX, LineRow, insert_logs, log_entry, logs_page,
     remove_logs,
 };
+pub use rollup::{ROLLUP_LEN_MAX, roll_up};
 pub use rows::{KeyRow, ServerRow, VersionRow};
 pub use servers::{
     create_server, delete_server, reorder_servers, reordered, server_by_id, servers_page,
     update_server,
 };
-pub use usage::{ROLLUP_LEN_MAX, roll_up, usage_line, usage_page, usage_sums, usage_totals};
+pub use usage::{usage_line, usage_page, usage_sums, usage_totals};
 
 /// Index of the result with the rows that a write changed.
 pub const CHANGED: usize = 0;
@@ -151,6 +154,7 @@ pub const STATEMENTS: &[&[(&str, &str)]] = &[
     servers::STATEMENTS,
     keys::STATEMENTS,
     logs::STATEMENTS,
+    rollup::STATEMENTS,
     usage::STATEMENTS,
 ];
 

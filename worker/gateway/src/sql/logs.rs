@@ -19,7 +19,7 @@ use crate::log_row::{LogRow, UsageSource};
 pub const LOGS_INSERT_LEN_MAX: usize = 250;
 
 /// Rows that one statement removes: it keeps other statements waiting for some tens of milliseconds.
-pub const LOGS_REMOVE_LEN_MAX: u64 = 1_000;
+pub const LOGS_REMOVE_LEN_MAX: u64 = 250;
 
 /// Characters that the columns take; the same as in the schema.
 const NAME_CHARS_MAX: usize = 64;

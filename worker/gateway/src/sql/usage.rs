@@ -1,36 +1,20 @@
-//! 汇总表的语句：累加、统计、水位。
+//! 统计的语句：从汇总表按任意分组读出一页，以及整个范围的总计。
 //!
-//! Owns the sums of the log by hour and by day. Rolling up is three statements for one D1 batch: the first
-//! claims rows by moving the watermark, the others add exactly these rows to the sums. As a batch is one
-//! transaction, the rows are claimed and added, or neither; and as D1 runs one transaction at a time, no two
-//! runs can claim the same row.
+//! Owns the reads of the sums by hour and by day. Each grouping has a statement of its own, because its groups
+//! come in the order of an index: nothing is sorted, and a page ends the scan.
 //!
-//! Rows are claimed in the order in which they were stored, not in which their requests started: a row that
-//! arrives late is claimed late and added to the bucket of its hour then.
-//!
-//! Invariant: the sums are those of all rows up to `rolled_to`, each counted once.
+//! Invariant: the totals of a range are the sums of its rows, whatever is grouped by.
 
-use admission::time::Instant;
-
+use super::buckets::buckets;
 use super::logs::LineRow;
 use super::{Statement, Value};
 use crate::admin_api::{Granularity, Grouping, UsageLine, UsageQuery, UsageSums};
-use crate::error::ErrorCode;
-
-/// Rows that one transaction adds: it keeps other statements waiting for some tens of milliseconds.
-pub const ROLLUP_LEN_MAX: u64 = 5_000;
 
 /// Length of an hour and of a day in UTC, which has no others.
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// Status of a row whose client had left.
-const STATUS_CLIENT_LEFT: u64 = 499;
-
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
-    ("CLAIM", CLAIM),
-    ("ADD_HOURS", ADD_HOURS),
-    ("ADD_DAYS", ADD_DAYS),
     ("HOURS", HOURS),
     ("HOURS_BY_SERVER", HOURS_BY_SERVER),
     ("HOURS_BY_APP", HOURS_BY_APP),
@@ -51,114 +35,9 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("TOTAL_OF_DAYS", TOTAL_OF_DAYS),
 ];
 
-/// One expression for each bucket of a histogram: its number, its least and its greatest value.
-macro_rules! buckets {
-    ($each:ident) => {
-        concat!(
-            $each!("00", "0", "0"),
-            ", ",
-            $each!("01", "1", "10"),
-            ", ",
-            $each!("02", "11", "25"),
-            ", ",
-            $each!("03", "26", "50"),
-            ", ",
-            $each!("04", "51", "100"),
-            ", ",
-            $each!("05", "101", "150"),
-            ", ",
-            $each!("06", "151", "250"),
-            ", ",
-            $each!("07", "251", "400"),
-            ", ",
-            $each!("08", "401", "600"),
-            ", ",
-            $each!("09", "601", "1000"),
-            ", ",
-            $each!("10", "1001", "1500"),
-            ", ",
-            $each!("11", "1501", "2500"),
-            ", ",
-            $each!("12", "2501", "4000"),
-            ", ",
-            $each!("13", "4001", "6000"),
-            ", ",
-            $each!("14", "6001", "10000"),
-            ", ",
-            $each!("15", "10001", "15000"),
-            ", ",
-            $each!("16", "15001", "25000"),
-            ", ",
-            $each!("17", "25001", "40000"),
-            ", ",
-            $each!("18", "40001", "60000"),
-            ", ",
-            $each!("19", "60001", "100000"),
-            ", ",
-            $each!("20", "100001", "150000"),
-            ", ",
-            $each!("21", "150001", "300000"),
-            ", ",
-            $each!("22", "300001", "600000"),
-            ", ",
-            $each!("23", "600001", "9223372036854775807")
-        )
-    };
-}
-
-macro_rules! wait_column {
-    ($number:literal, $least:literal, $greatest:literal) => {
-        concat!("wait_", $number)
-    };
-}
-macro_rules! wait_count {
-    ($number:literal, $least:literal, $greatest:literal) => {
-        concat!(
-            "sum(queue_wait_ms BETWEEN ",
-            $least,
-            " AND ",
-            $greatest,
-            ")"
-        )
-    };
-}
-macro_rules! wait_added {
-    ($number:literal, $least:literal, $greatest:literal) => {
-        concat!(
-            "wait_",
-            $number,
-            " = wait_",
-            $number,
-            " + excluded.wait_",
-            $number
-        )
-    };
-}
 macro_rules! wait_sum {
     ($number:literal, $least:literal, $greatest:literal) => {
         concat!("sum(wait_", $number, ")")
-    };
-}
-macro_rules! latency_column {
-    ($number:literal, $least:literal, $greatest:literal) => {
-        concat!("latency_", $number)
-    };
-}
-macro_rules! latency_count {
-    ($number:literal, $least:literal, $greatest:literal) => {
-        concat!("sum(total_ms BETWEEN ", $least, " AND ", $greatest, ")")
-    };
-}
-macro_rules! latency_added {
-    ($number:literal, $least:literal, $greatest:literal) => {
-        concat!(
-            "latency_",
-            $number,
-            " = latency_",
-            $number,
-            " + excluded.latency_",
-            $number
-        )
     };
 }
 macro_rules! latency_sum {
@@ -166,49 +45,6 @@ macro_rules! latency_sum {
         concat!("sum(latency_", $number, ")")
     };
 }
-
-const CLAIM: &str = "\
-UPDATE rollup SET rolled_from = rolled_to, rolled_at = ?2,
-  rolled_to = max(rolled_to, min(rolled_to + ?1, coalesce((SELECT max(sequence) FROM logs), 0)))
-WHERE id = 1
-RETURNING rolled_to - rolled_from AS done";
-
-macro_rules! add {
-    ($table:literal, $bucket_ms:literal) => {
-        concat!(
-            "INSERT INTO ", $table, " (bucket, server_id, app, model, requests, errors, queue_timeouts,
-  queue_evictions, cancelled, prompt_tokens, completion_tokens, cached_tokens, total_tokens, queued_requests,
-  queue_wait_ms_sum, queue_wait_ms_max, latency_ms_sum, latency_ms_max, ",
-            buckets!(wait_column), ", ", buckets!(latency_column), ")
-SELECT started_at - started_at % ", $bucket_ms, ", server_id, app, model, count(*),
-  sum(status >= 400 AND status <> ?3), coalesce(sum(error_code = ?1), 0), coalesce(sum(error_code = ?2), 0),
-  sum(status = ?3), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens), sum(total_tokens),
-  sum(queue_position > 0), sum(queue_wait_ms), max(queue_wait_ms), sum(total_ms), max(total_ms),
-  ",
-            buckets!(wait_count), ", ", buckets!(latency_count), "
-FROM logs
-WHERE sequence > (SELECT rolled_from FROM rollup WHERE id = 1)
-  AND sequence <= (SELECT rolled_to FROM rollup WHERE id = 1)
-GROUP BY 1, 2, 3, 4
-ON CONFLICT (bucket, server_id, app, model) DO UPDATE SET
-  requests = requests + excluded.requests, errors = errors + excluded.errors,
-  queue_timeouts = queue_timeouts + excluded.queue_timeouts,
-  queue_evictions = queue_evictions + excluded.queue_evictions, cancelled = cancelled + excluded.cancelled,
-  prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-  completion_tokens = completion_tokens + excluded.completion_tokens,
-  cached_tokens = cached_tokens + excluded.cached_tokens, total_tokens = total_tokens + excluded.total_tokens,
-  queued_requests = queued_requests + excluded.queued_requests,
-  queue_wait_ms_sum = queue_wait_ms_sum + excluded.queue_wait_ms_sum,
-  queue_wait_ms_max = max(queue_wait_ms_max, excluded.queue_wait_ms_max),
-  latency_ms_sum = latency_ms_sum + excluded.latency_ms_sum,
-  latency_ms_max = max(latency_ms_max, excluded.latency_ms_max), ",
-            buckets!(wait_added), ", ", buckets!(latency_added)
-        )
-    };
-}
-
-const ADD_HOURS: &str = add!("usage_hours", "3600000");
-const ADD_DAYS: &str = add!("usage_days", "86400000");
 
 /// The sums of a group as JSON: D1 allows 100 columns, and 32 arguments of a function.
 macro_rules! sums {
@@ -414,27 +250,6 @@ const DAYS_BY_SERVER_MODEL: &str = page!(
 
 const TOTAL_OF_HOURS: &str = total!("usage_hours");
 const TOTAL_OF_DAYS: &str = total!("usage_days");
-
-/// Adds the next rows of the log to the sums, a bounded number of them, in one D1 batch. The first result says
-/// how many were taken (`done`).
-#[must_use]
-pub fn roll_up(now: Instant) -> [Statement; 3] {
-    let add = |sql| {
-        Statement::new(
-            sql,
-            [
-                ErrorCode::QueueTimeout.as_str().into(),
-                ErrorCode::QueueEvicted.as_str().into(),
-                STATUS_CLIENT_LEFT.into(),
-            ],
-        )
-    };
-    [
-        Statement::new(CLAIM, [ROLLUP_LEN_MAX.into(), now.into()]),
-        add(ADD_HOURS),
-        add(ADD_DAYS),
-    ]
-}
 
 /// Reads one page of statistics in the order of [`UsageQuery`] and one group more ([`LineRow`], for
 /// [`usage_line`]).

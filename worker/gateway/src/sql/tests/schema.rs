@@ -26,6 +26,7 @@ fn every_statement_constant_is_in_the_list() {
         include_str!("../keys.rs"),
         include_str!("../servers.rs"),
         include_str!("../logs.rs"),
+        include_str!("../rollup.rs"),
         include_str!("../usage.rs"),
     ];
     let written: BTreeSet<&str> = sources
