@@ -131,6 +131,19 @@ fn no_retries_can_be_configured() {
 }
 
 #[test]
+fn the_log_is_kept_for_a_bounded_number_of_days() {
+    let days = |value| {
+        let settings = complete(&[("LOG_RETENTION_DAYS", value)]);
+        (settings.log_retention_days, settings.problems.len())
+    };
+    assert_eq!(complete(&[]).log_retention_days, 30);
+    assert_eq!((days("1"), days("3650")), ((1, 0), (3_650, 0)));
+    for refused in ["0", "3651", "-1", "forever", "1.5"] {
+        assert_eq!(days(refused), (30, 1), "{refused}");
+    }
+}
+
+#[test]
 fn problems_never_quote_a_secret() {
     let short = "tooshort-secret";
     let settings = settings(&[
