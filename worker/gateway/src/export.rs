@@ -10,7 +10,9 @@ use admission::time::Instant;
 use crate::admin_api::{LogQuery, LogView, UsageQuery, UsageView};
 use crate::csv::push_line;
 use crate::error::GatewayError;
-use crate::sql::{LineRow, Statement, log_entry, logs_page, usage_line, usage_page};
+use crate::sql::{
+    LineRow, Statement, log_entry, logs_page, logs_scan, scan_end, usage_line, usage_page,
+};
 
 /// Rows of a page: about 1 MB of D1's answer, and few enough queries for a million rows (D1 allows a
 /// thousand an invocation).
@@ -20,8 +22,12 @@ pub const EXPORT_PAGE_LEN: u32 = 2_000;
 #[derive(Debug, Clone)]
 pub struct Export {
     query: Query,
+    /// Whether the header was written.
     begun: bool,
+    /// Whether the last row was.
     ended: bool,
+    /// Whether the end of the next page's scan is to be found first.
+    scan_is_due: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -47,6 +53,7 @@ impl Export {
             query,
             begun: false,
             ended: false,
+            scan_is_due: true,
         }
     }
 
@@ -59,17 +66,34 @@ impl Export {
         }
     }
 
-    /// Reads the next page; None when the file is complete.
+    /// What to read next; None when the file is complete.
     #[must_use]
     pub fn next(&self) -> Option<Statement> {
         (!self.ended).then(|| match &self.query {
+            Query::Logs(query) if self.scan_is_due => {
+                logs_scan(query).unwrap_or_else(|| logs_page(query))
+            }
             Query::Logs(query) => logs_page(query),
             Query::Usage(query) => usage_page(query),
         })
     }
 
-    /// What comes next in the file, from the rows that were read.
+    /// What comes next in the file, from the rows that were read; often nothing.
     pub fn push(&mut self, rows: &[LineRow]) -> Result<String, GatewayError> {
+        match &mut self.query {
+            Query::Logs(query) if self.scan_is_due && logs_scan(query).is_some() => {
+                query.until = match rows.first() {
+                    Some(row) => Some(scan_end(row).ok_or_else(unreadable)?),
+                    None => None,
+                };
+                self.scan_is_due = false;
+                Ok(String::new())
+            }
+            _ => self.push_page(rows),
+        }
+    }
+
+    fn push_page(&mut self, rows: &[LineRow]) -> Result<String, GatewayError> {
         let mut csv = String::new();
         let limit = usize::try_from(EXPORT_PAGE_LEN).unwrap_or(usize::MAX);
         // One row more was read than the page has.
@@ -89,6 +113,13 @@ impl Export {
                         entry.into_view().csv_cells().iter().map(String::as_str),
                     );
                 }
+                if let Some(until) = query.until.take()
+                    && self.ended
+                {
+                    query.after = Some(until);
+                    self.ended = false;
+                }
+                self.scan_is_due = true;
             }
             Query::Usage(query) => {
                 if begins {

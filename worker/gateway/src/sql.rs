@@ -52,8 +52,8 @@ pub use limiter::{
     write_admission_changes,
 };
 pub use logs::{
-    LOGS_INSERT_LEN_MAX, LOGS_REMOVE_LEN_MAX, LineRow, insert_logs, log_entry, logs_page,
-    remove_logs,
+    LOGS_INSERT_LEN_MAX, LOGS_REMOVE_LEN_MAX, LOGS_SCAN_LEN_MAX, LineRow, insert_logs, log_entry,
+    logs_page, logs_scan, remove_logs, scan_end,
 };
 pub use rollup::{ROLLUP_LEN_MAX, roll_up};
 pub use rows::{KeyRow, ServerRow, VersionRow};

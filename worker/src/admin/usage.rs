@@ -4,7 +4,7 @@
 //! taken the one before, so that a page is all that is ever held.
 
 use futures::stream;
-use gateway::admin_api::{List, LogEntry, LogQuery, UsageQuery, UsageReport};
+use gateway::admin_api::{LogQuery, UsageQuery, UsageReport};
 use gateway::error::GatewayError;
 use gateway::export::Export;
 use gateway::sql::{self, LineRow};
@@ -12,6 +12,7 @@ use worker::Response;
 
 use super::{Admin, Answer, respond};
 use crate::clock::now;
+use crate::isolate::Isolate;
 use crate::store;
 
 pub(super) async fn report(admin: &Admin<'_>) -> Answer {
@@ -34,13 +35,13 @@ pub(super) async fn report(admin: &Admin<'_>) -> Answer {
 }
 
 pub(super) async fn logs(admin: &Admin<'_>) -> Answer {
-    let query = LogQuery::parse(&admin.query())?;
+    let mut query = LogQuery::parse(&admin.query())?;
+    if let Some(scan) = sql::logs_scan(&query) {
+        let rows: Vec<LineRow> = admin.rows(scan).await?;
+        query.until = read(&rows, sql::scan_end)?.first().copied();
+    }
     let rows: Vec<LineRow> = admin.rows(sql::logs_page(&query)).await?;
-    let entries = read(&rows, sql::log_entry)?;
-    respond(
-        200,
-        &List::of_rows(&query.page(), entries, LogEntry::place, LogEntry::into_view),
-    )
+    respond(200, &query.list(read(&rows, sql::log_entry)?))
 }
 
 pub(super) async fn report_csv(admin: &Admin<'_>) -> Answer {
@@ -56,28 +57,32 @@ pub(super) async fn logs_csv(admin: &Admin<'_>) -> Answer {
 async fn export(admin: &Admin<'_>, mut export: Export) -> Answer {
     let isolate = std::rc::Rc::clone(admin.isolate);
     let disposition = export.disposition();
-    let first = match export.next() {
-        Some(statement) => export.push(&isolate.store.read(&statement).await?)?,
-        None => String::new(),
-    };
-    let pages = stream::try_unfold((export, Some(first)), move |(mut export, read_already)| {
+    let first = page(&isolate, &mut export).await?;
+    let pages = stream::try_unfold((export, first), move |(mut export, page_read)| {
         let isolate = std::rc::Rc::clone(&isolate);
         async move {
-            if let Some(page) = read_already {
-                return Ok(Some((page.into_bytes(), (export, None))));
-            }
-            let Some(statement) = export.next() else {
+            let Some(page_read) = page_read else {
                 return Ok(None);
             };
-            let rows = isolate.store.read(&statement).await;
-            let rows: Vec<LineRow> = rows.map_err(GatewayError::from).map_err(broken_off)?;
-            let page = export.push(&rows).map_err(broken_off)?;
-            Ok::<_, worker::Error>(Some((page.into_bytes(), (export, None))))
+            let next = page(&isolate, &mut export).await.map_err(broken_off)?;
+            Ok::<_, worker::Error>(Some((page_read.into_bytes(), (export, next))))
         }
     });
     respond_csv(disposition)
         .and_then(|builder| builder.from_stream(pages))
         .map_err(|error| GatewayError::internal(error.to_string()))
+}
+
+/// The next text of the file; None at its end.
+async fn page(isolate: &Isolate, export: &mut Export) -> Result<Option<String>, GatewayError> {
+    while let Some(statement) = export.next() {
+        let rows: Vec<LineRow> = isolate.store.read(&statement).await?;
+        let text = export.push(&rows)?;
+        if !text.is_empty() {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
 }
 
 fn respond_csv(disposition: &str) -> worker::Result<worker::ResponseBuilder> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bounds::ID_CHARS_MAX;
 use super::object::invalid_field;
 use super::query::{Parameters, check_range};
-use super::{Cursor, Page, rfc3339};
+use super::{Cursor, List, Page, rfc3339};
 use crate::error::GatewayError;
 use crate::log_row::UsageSource;
 
@@ -45,6 +45,8 @@ pub struct LogQuery {
     pub limit: u32,
     /// Time and sequence of the last row that was shown.
     pub after: Option<(u64, u64)>,
+    /// Time and sequence of the last row to look at, where there are more than a page looks through.
+    pub until: Option<(u64, u64)>,
 }
 
 /// What rows have in common; None is anything.
@@ -157,16 +159,55 @@ impl LogQuery {
             },
             limit,
             after,
+            until: None,
         })
     }
 
-    /// What [`super::List`] has to know of the page.
+    /// The page that these rows are, which were read with one more than the limit. Where it stopped looking, the
+    /// next page begins, even if this one is not full.
     #[must_use]
-    pub const fn page(&self) -> Page {
-        Page {
+    pub fn list(&self, entries: Vec<LogEntry>) -> List<LogView> {
+        let page = Page {
             limit: self.limit,
             cursor: None,
+        };
+        let mut list = List::of_rows(&page, entries, LogEntry::place, LogEntry::into_view);
+        if list.next_cursor.is_none() {
+            list.next_cursor = self
+                .until
+                .map(|(started_at, sequence)| cursor(started_at, sequence).encode());
         }
+        list
+    }
+}
+
+impl LogFilter {
+    /// How many filters there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let texts = [
+            &self.server_id,
+            &self.app,
+            &self.model,
+            &self.key_id,
+            &self.error_code,
+            &self.request_id,
+        ];
+        let texts = texts.into_iter().filter(|text| text.is_some()).count();
+        texts.saturating_add(usize::from(self.status.is_some()))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn cursor(started_at: u64, sequence: u64) -> Cursor {
+    Cursor {
+        sort_key: started_at,
+        id: sequence.to_string(),
     }
 }
 
@@ -182,10 +223,7 @@ impl LogEntry {
     /// Its place in the log.
     #[must_use]
     pub fn place(&self) -> Cursor {
-        Cursor {
-            sort_key: self.started_at,
-            id: self.sequence.to_string(),
-        }
+        cursor(self.started_at, self.sequence)
     }
 
     /// The row as the admin API shows it.

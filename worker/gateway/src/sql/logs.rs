@@ -21,6 +21,9 @@ pub const LOGS_INSERT_LEN_MAX: usize = 250;
 /// Rows that one statement removes: it keeps other statements waiting for some tens of milliseconds.
 pub const LOGS_REMOVE_LEN_MAX: u64 = 250;
 
+/// Rows that a page with several filters looks through: some tens of milliseconds, also on a cold disk.
+pub const LOGS_SCAN_LEN_MAX: u64 = 10_000;
+
 /// Characters that the columns take; the same as in the schema.
 const NAME_CHARS_MAX: usize = 64;
 const MODEL_CHARS_MAX: usize = 256;
@@ -39,6 +42,11 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("LOGS_PAGE_OF_STATUS", LOGS_PAGE_OF_STATUS),
     ("LOGS_PAGE_OF_ERROR", LOGS_PAGE_OF_ERROR),
     ("LOGS_PAGE_OF_REQUEST", LOGS_PAGE_OF_REQUEST),
+    ("SCAN_END_OF_SERVER", SCAN_END_OF_SERVER),
+    ("SCAN_END_OF_APP", SCAN_END_OF_APP),
+    ("SCAN_END_OF_MODEL", SCAN_END_OF_MODEL),
+    ("SCAN_END_OF_KEY", SCAN_END_OF_KEY),
+    ("SCAN_END_OF_ERROR", SCAN_END_OF_ERROR),
     ("REMOVE_LOGS", REMOVE_LOGS),
 ];
 
@@ -79,6 +87,7 @@ FROM logs",
             " WHERE ",
             $leading,
             "started_at >= ?1 AND (started_at, sequence) < (?2, ?3)
+  AND (started_at, sequence) >= (?12, ?13)
   AND (?5 IS NULL OR server_id = ?5) AND (?6 IS NULL OR app = ?6) AND (?7 IS NULL OR model = ?7)
   AND (?8 IS NULL OR key_id = ?8) AND (?9 IS NULL OR status = ?9) AND (?10 IS NULL OR error_code = ?10)
   AND (?11 IS NULL OR request_id = ?11)
@@ -96,6 +105,26 @@ const LOGS_PAGE_OF_STATUS: &str = page!(" INDEXED BY logs_by_status", "status = 
 const LOGS_PAGE_OF_ERROR: &str = page!(" INDEXED BY logs_by_error", "error_code = ?10 AND ");
 // The one index of this column belongs to its constraint and has no name to ask for.
 const LOGS_PAGE_OF_REQUEST: &str = page!("", "request_id = ?11 AND ");
+
+/// The place of the row at which a page stops looking, from its index alone.
+macro_rules! scan_end {
+    ($index:literal, $column:literal) => {
+        concat!(
+            "SELECT json_array(started_at, sequence) AS line FROM logs INDEXED BY ",
+            $index,
+            " WHERE ",
+            $column,
+            " = ?5 AND started_at >= ?1 AND (started_at, sequence) < (?2, ?3)
+ORDER BY started_at DESC, sequence DESC LIMIT 1 OFFSET ?4"
+        )
+    };
+}
+
+const SCAN_END_OF_SERVER: &str = scan_end!("logs_by_server", "server_id");
+const SCAN_END_OF_APP: &str = scan_end!("logs_by_app", "app");
+const SCAN_END_OF_MODEL: &str = scan_end!("logs_by_model", "model");
+const SCAN_END_OF_KEY: &str = scan_end!("logs_by_key", "key_id");
+const SCAN_END_OF_ERROR: &str = scan_end!("logs_by_error", "error_code");
 
 // Only what the sums contain, and what nobody can send again: see RETRY_SPAN of the rollup.
 const REMOVE_LOGS: &str = "\
@@ -126,38 +155,43 @@ pub fn insert_logs(rows: &[LogRow], now: Instant) -> Vec<Statement> {
     rows.chunks(LOGS_INSERT_LEN_MAX).map(statement).collect()
 }
 
+/// Finds where a page of a query with several filters stops looking ([`LineRow`], for [`scan_end`]). One filter
+/// leads, by its index, and the others are compared with each of its rows; where they hardly ever meet, a page
+/// would otherwise look through all of them. None where that cannot happen.
+#[must_use]
+pub fn logs_scan(query: &LogQuery) -> Option<Statement> {
+    if query.filter.len() < 2 {
+        return None;
+    }
+    let (_, scan) = leading(&query.filter);
+    let (sql, value) = scan?;
+    let (before, sequence) = before(query);
+    let skipped = LOGS_SCAN_LEN_MAX.saturating_sub(1);
+    Some(Statement::new(
+        sql,
+        [
+            query.from.into(),
+            before.into(),
+            sequence.into(),
+            skipped.into(),
+            value.into(),
+        ],
+    ))
+}
+
+/// The place that a line of [`logs_scan`] is: time and sequence.
+#[must_use]
+pub fn scan_end(row: &LineRow) -> Option<(u64, u64)> {
+    serde_json::from_str(&row.line).ok()
+}
+
 /// Reads one page of the log, newest first, and one row more ([`LineRow`], for [`log_entry`]).
 #[must_use]
 pub fn logs_page(query: &LogQuery) -> Statement {
-    let LogFilter {
-        server_id,
-        app,
-        model,
-        key_id,
-        status,
-        error_code,
-        request_id,
-    } = &query.filter;
-    // From the filter that usually leaves least to the one that leaves most.
-    let sql = if request_id.is_some() {
-        LOGS_PAGE_OF_REQUEST
-    } else if error_code.is_some() {
-        LOGS_PAGE_OF_ERROR
-    } else if key_id.is_some() {
-        LOGS_PAGE_OF_KEY
-    } else if app.is_some() {
-        LOGS_PAGE_OF_APP
-    } else if model.is_some() {
-        LOGS_PAGE_OF_MODEL
-    } else if server_id.is_some() {
-        LOGS_PAGE_OF_SERVER
-    } else if status.is_some() {
-        LOGS_PAGE_OF_STATUS
-    } else {
-        LOGS_PAGE
-    };
-    // No sequence is 0, so nothing at the very end of the range comes before it.
-    let (before, sequence) = query.after.unwrap_or((query.to.as_millis(), 0));
+    let filter = &query.filter;
+    let (sql, _) = leading(filter);
+    let (before, sequence) = before(query);
+    let (until, until_sequence) = query.until.unwrap_or_default();
     Statement::new(
         sql,
         [
@@ -165,15 +199,51 @@ pub fn logs_page(query: &LogQuery) -> Statement {
             before.into(),
             sequence.into(),
             u64::from(query.limit).saturating_add(1).into(),
-            server_id.clone().into(),
-            app.clone().into(),
-            model.clone().into(),
-            key_id.clone().into(),
-            status.map(u64::from).into(),
-            error_code.clone().into(),
-            request_id.clone().into(),
+            filter.server_id.clone().into(),
+            filter.app.clone().into(),
+            filter.model.clone().into(),
+            filter.key_id.clone().into(),
+            filter.status.map(u64::from).into(),
+            filter.error_code.clone().into(),
+            filter.request_id.clone().into(),
+            until.into(),
+            until_sequence.into(),
         ],
     )
+}
+
+/// No sequence is 0, so nothing at the very end of the range comes before it.
+fn before(query: &LogQuery) -> (u64, u64) {
+    query.after.unwrap_or((query.to.as_millis(), 0))
+}
+
+/// The page by the filter that usually leaves least, and what finds the end of its scan. A request id leaves one
+/// row, and a status leads only where it is alone.
+fn leading(filter: &LogFilter) -> (&'static str, Option<(&'static str, String)>) {
+    let scan = |sql, value: &Option<String>| value.clone().map(|value| (sql, value));
+    if filter.request_id.is_some() {
+        (LOGS_PAGE_OF_REQUEST, None)
+    } else if filter.error_code.is_some() {
+        (
+            LOGS_PAGE_OF_ERROR,
+            scan(SCAN_END_OF_ERROR, &filter.error_code),
+        )
+    } else if filter.key_id.is_some() {
+        (LOGS_PAGE_OF_KEY, scan(SCAN_END_OF_KEY, &filter.key_id))
+    } else if filter.app.is_some() {
+        (LOGS_PAGE_OF_APP, scan(SCAN_END_OF_APP, &filter.app))
+    } else if filter.model.is_some() {
+        (LOGS_PAGE_OF_MODEL, scan(SCAN_END_OF_MODEL, &filter.model))
+    } else if filter.server_id.is_some() {
+        (
+            LOGS_PAGE_OF_SERVER,
+            scan(SCAN_END_OF_SERVER, &filter.server_id),
+        )
+    } else if filter.status.is_some() {
+        (LOGS_PAGE_OF_STATUS, None)
+    } else {
+        (LOGS_PAGE, None)
+    }
 }
 
 /// The row that a line of [`logs_page`] is. None for anything else, which no page can contain.

@@ -5,6 +5,7 @@
 mod database;
 mod keys;
 mod limiter;
+mod log_pages;
 mod logs;
 mod rollup;
 mod schema;

@@ -1,7 +1,6 @@
-//! 日志语句：恰好一行、按页走遍、只删该删。
+//! 日志语句：恰好一行、只删该删。
 //!
-//! Rows are written once however they arrive, pages show each row of a query once, and only rows that may go
-//! are removed. Also the source of random rows for the other tests of usage.
+//! Rows are written once however they arrive, and only rows that may go are removed. Also the source of random rows for the other tests of usage.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -15,7 +14,7 @@ use std::collections::BTreeSet;
 use admission::time::Instant;
 
 use super::database::{Database, typed};
-use crate::admin_api::{Cursor, LogEntry, LogQuery};
+use crate::admin_api::{LogEntry, LogQuery};
 use crate::log_row::{LogRow, UsageSource};
 use crate::sql::{
     LOGS_INSERT_LEN_MAX, LineRow, insert_logs, log_entry, logs_page, remove_logs, roll_up,
@@ -97,7 +96,7 @@ pub(super) fn store(database: &Database, rows: &[LogRow], now: u64) {
     }
 }
 
-fn entries(database: &Database, query: &str) -> Vec<LogEntry> {
+pub(super) fn entries(database: &Database, query: &str) -> Vec<LogEntry> {
     let query = LogQuery::parse(query).unwrap();
     let rows: Vec<LineRow> = typed(&database.run(&logs_page(&query)).unwrap());
     rows.iter().map(|row| log_entry(row).unwrap()).collect()
@@ -110,7 +109,7 @@ fn ids(database: &Database) -> BTreeSet<String> {
         .collect()
 }
 
-fn plain(ticket: &str, request_id: &str) -> LogRow {
+pub(super) fn plain(ticket: &str, request_id: &str) -> LogRow {
     LogRow {
         ticket: ticket.to_owned(),
         request_id: request_id.to_owned(),
@@ -119,7 +118,7 @@ fn plain(ticket: &str, request_id: &str) -> LogRow {
     }
 }
 
-fn set(ids: &[&str]) -> BTreeSet<String> {
+pub(super) fn set(ids: &[&str]) -> BTreeSet<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
@@ -277,141 +276,6 @@ fn more_rows_than_one_statement_takes_become_several() {
         .collect();
     assert_eq!(insert_logs(&rows, Instant::default()).len(), 2);
     assert_eq!(insert_logs(&[], Instant::default()).len(), 0);
-}
-
-/// Every row of the query, page by page.
-fn walk(database: &Database, query: &str) -> Vec<LogEntry> {
-    let mut all: Vec<LogEntry> = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let found = entries(database, &format!("{query}{cursor}"));
-        let limit = LogQuery::parse(query).unwrap().limit as usize;
-        let more = found.len() > limit;
-        all.extend(found.into_iter().take(limit));
-        if !more {
-            return all;
-        }
-        let place: Cursor = all.last().unwrap().place();
-        cursor = format!("&cursor={}", place.encode());
-    }
-}
-
-/// Whether a row belongs to a query.
-type Is = fn(&LogRow) -> bool;
-
-#[test]
-fn pages_show_every_row_of_a_query_once_and_in_order() {
-    let database = Database::migrated();
-    let mut random = Random::announced();
-    // Many rows of the same millisecond, so that the order of storage decides.
-    let rows: Vec<LogRow> = (0..400)
-        .map(|ticket| {
-            let started_at = START + random.below(20);
-            row(&mut random, ticket, started_at)
-        })
-        .collect();
-    store(&database, &rows, START);
-    let filters: [(&str, Is); 10] = [
-        ("", |_| true),
-        ("&server_id=srv_a", |row| row.server_id == "srv_a"),
-        ("&app=%3Dcmd", |row| row.app == "=cmd"),
-        ("&model=%E6%A8%A1%E5%9E%8B", |row| row.model == "模型"),
-        ("&key_id=key_b", |row| row.key_id == "key_b"),
-        ("&status=499", |row| row.status == 499),
-        ("&error_code=queue_timeout", |row| {
-            row.error_code.as_deref() == Some("queue_timeout")
-        }),
-        ("&request_id=r17", |row| row.request_id == "r17"),
-        ("&app=chat&status=200&server_id=srv_b", |row| {
-            (row.app.as_str(), row.status, row.server_id.as_str()) == ("chat", 200, "srv_b")
-        }),
-        (
-            "&from=2026-11-23T08:00:00.005Z&to=2026-11-23T08:00:00.009Z",
-            |row| (START + 5..START + 9).contains(&row.started_at),
-        ),
-    ];
-    for (filter, is_so) in filters {
-        let mut expected: Vec<(u64, usize, &str)> = rows
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| is_so(row))
-            .map(|(place, row)| (row.started_at, place, row.request_id.as_str()))
-            .collect();
-        expected.sort_unstable();
-        let found = walk(&database, &format!("limit=7{filter}"));
-        let found: Vec<&str> = found
-            .iter()
-            .map(|entry| entry.request_id.as_str())
-            .collect();
-        let expected: Vec<&str> = expected.iter().rev().map(|(_, _, id)| *id).collect();
-        assert!(!expected.is_empty(), "{filter}");
-        assert_eq!(found, expected, "{filter}");
-    }
-}
-
-#[test]
-fn rows_that_come_while_pages_are_read_neither_repeat_nor_hide_others() {
-    let database = Database::migrated();
-    let mut random = Random(3);
-    let mut rows = |from: u64| -> Vec<LogRow> {
-        (from..from + 20)
-            .map(|ticket| row(&mut random, ticket, START + ticket % 5))
-            .collect()
-    };
-    store(&database, &rows(0), START);
-    let first = entries(&database, "limit=10");
-    store(&database, &rows(100), START);
-    let cursor = first[9].place().encode();
-    let rest = entries(&database, &format!("limit=500&cursor={cursor}"));
-    let seen: Vec<&LogEntry> = first.iter().take(10).chain(&rest).collect();
-    let distinct: BTreeSet<u64> = seen.iter().map(|entry| entry.sequence).collect();
-    assert_eq!(distinct.len(), seen.len());
-    assert!(
-        (1..=20).all(|sequence| distinct.contains(&sequence)),
-        "every row that was there at first"
-    );
-}
-
-#[test]
-fn a_page_of_logs_by_any_one_filter_uses_an_index_and_sorts_nothing() {
-    let database = Database::migrated();
-    let range = "from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z";
-    for (filter, index) in [
-        ("", "logs_by_time (started_at>? AND started_at<?)"),
-        (
-            "&server_id=x",
-            "logs_by_server (server_id=? AND started_at>? AND started_at<?)",
-        ),
-        (
-            "&app=x",
-            "logs_by_app (app=? AND started_at>? AND started_at<?)",
-        ),
-        (
-            "&model=x",
-            "logs_by_model (model=? AND started_at>? AND started_at<?)",
-        ),
-        (
-            "&key_id=x",
-            "logs_by_key (key_id=? AND started_at>? AND started_at<?)",
-        ),
-        (
-            "&status=200",
-            "logs_by_status (status=? AND started_at>? AND started_at<?)",
-        ),
-        (
-            "&error_code=x",
-            "logs_by_error (error_code=? AND started_at>? AND started_at<?)",
-        ),
-        ("&request_id=x", "sqlite_autoindex_logs_2 (request_id=?)"),
-    ] {
-        let query = LogQuery::parse(&format!("{range}{filter}")).unwrap();
-        let plan = database.plan(&logs_page(&query));
-        assert_eq!(
-            plan,
-            [format!("SEARCH logs USING INDEX {index}")],
-            "{filter}"
-        );
-    }
 }
 
 #[test]
