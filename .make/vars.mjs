@@ -20,7 +20,7 @@ const REQUIRED = {
 /** Passed to the gateway when set. */
 const OPTIONAL = [
   "ENCRYPTION_KEY_PREVIOUS", "CLIENT_AUTH", "APP_NAME", "BODY_BYTES_MAX", "ALLOW_HTTP_UPSTREAM",
-  "RETRY_MAX", "ENVIRONMENT", "FAULT_INJECTION", "FAULT_LEASE_MS",
+  "ALLOW_PRIVATE_UPSTREAM", "CORS_ORIGINS", "LOG_REQUESTS", "RETRY_MAX", "ENVIRONMENT", "FAULT_INJECTION", "FAULT_LEASE_MS",
 ];
 
 /** The lines `NAME=value` of `.dev.vars`; a value may stand in quotes. */

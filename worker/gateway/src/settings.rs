@@ -11,6 +11,7 @@ use admission::protocol::Limits;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::config::{Secret, Server};
+use crate::cors::Cors;
 
 /// Smallest `BODY_BYTES_MAX`: below it hardly a chat fits.
 pub const BODY_BYTES_MAX_MIN: u64 = 1024;
@@ -67,6 +68,24 @@ pub const VARIABLES: &[Variable] = &[
         default: Some("false"),
         secret: false,
         doc: "`true`: servers may have http URLs that are not loopback. Keys then travel unencrypted.",
+    },
+    Variable {
+        name: "ALLOW_PRIVATE_UPSTREAM",
+        default: Some("false"),
+        secret: false,
+        doc: "`true`: servers may lie in private networks. The gateway can then be made to talk to whatever its own network hides.",
+    },
+    Variable {
+        name: "CORS_ORIGINS",
+        default: None,
+        secret: false,
+        doc: "Origins whose pages may call `/v1/*` from a browser, separated by commas, or `*`. Without it none may.",
+    },
+    Variable {
+        name: "LOG_REQUESTS",
+        default: Some("on"),
+        secret: false,
+        doc: "`off`: no `request` line in the log for each request of the data plane.",
     },
     Variable {
         name: "RETRY_MAX",
@@ -161,6 +180,12 @@ pub struct Settings {
     pub body_bytes_max: u64,
     /// `ALLOW_HTTP_UPSTREAM`
     pub allow_http_upstream: bool,
+    /// `ALLOW_PRIVATE_UPSTREAM`
+    pub allow_private_upstream: bool,
+    /// `CORS_ORIGINS`
+    pub cors: Cors,
+    /// `LOG_REQUESTS`
+    pub log_requests: bool,
     /// `RETRY_MAX`
     pub retry_max: u32,
     /// `ENVIRONMENT`
@@ -208,11 +233,10 @@ impl Settings {
             BODY_BYTES_MAX_MIN..=BODY_BYTES_MAX_MAX,
             BODY_BYTES_MAX_DEFAULT,
         );
-        let allow_http_upstream = reader.choice(
-            "ALLOW_HTTP_UPSTREAM",
-            &[("true", true), ("1", true), ("false", false), ("0", false)],
-            false,
-        );
+        let allow_http_upstream = reader.flag("ALLOW_HTTP_UPSTREAM");
+        let allow_private_upstream = reader.flag("ALLOW_PRIVATE_UPSTREAM");
+        let cors = reader.cors();
+        let log_requests = reader.choice("LOG_REQUESTS", &[("on", true), ("off", false)], true);
         let retry_max = reader.whole_number("RETRY_MAX", 0..=RETRY_MAX_MAX, RETRY_MAX_DEFAULT);
         let environment = reader.environment();
         let fault_injection = reader.fault_injection(environment);
@@ -227,11 +251,19 @@ impl Settings {
             "server keys can be neither stored nor read until it is",
         );
         Self {
-            warnings: warnings(client_auth, allow_http_upstream, fault_injection),
+            warnings: warnings(
+                client_auth,
+                allow_http_upstream,
+                allow_private_upstream,
+                fault_injection,
+            ),
             client_auth,
             app_name,
             body_bytes_max,
             allow_http_upstream,
+            allow_private_upstream,
+            cors,
+            log_requests,
             retry_max,
             environment,
             fault_injection,
@@ -260,6 +292,7 @@ impl Settings {
 fn warnings(
     client_auth: ClientAuth,
     allow_http_upstream: bool,
+    allow_private_upstream: bool,
     fault_injection: bool,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -270,6 +303,10 @@ fn warnings(
     }
     if allow_http_upstream {
         warnings.push("ALLOW_HTTP_UPSTREAM is on: server keys may travel unencrypted.".to_owned());
+    }
+    if allow_private_upstream {
+        warnings
+            .push("ALLOW_PRIVATE_UPSTREAM is on: servers may lie in private networks.".to_owned());
     }
     if fault_injection {
         warnings.push(
@@ -311,6 +348,24 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             allowed.join(", ")
         ));
         default
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let choices = [("true", true), ("1", true), ("false", false), ("0", false)];
+        self.choice(name, &choices, false)
+    }
+
+    fn cors(&mut self) -> Cors {
+        let Some(value) = self.value("CORS_ORIGINS") else {
+            return Cors::Off;
+        };
+        Cors::parse(&value).unwrap_or_else(|_| {
+            self.problems.push(
+                "CORS_ORIGINS must be `*` or at most 64 origins such as https://app.example.com, separated by commas; it is ignored."
+                    .to_owned(),
+            );
+            Cors::Off
+        })
     }
 
     fn whole_number<T>(&mut self, name: &str, allowed: RangeInclusive<T>, default: T) -> T

@@ -68,5 +68,8 @@ pub const PAGE_LEN_MAX: u32 = 500;
 /// Longest cursor that is looked at: 64 characters of id and 16 digits, in base64url.
 pub const CURSOR_CHARS_MAX: usize = 128;
 
+/// Longest query of a URL: every parameter of ours at its longest, percent-encoded, needs a quarter.
+pub const QUERY_BYTES_MAX: usize = 2_048;
+
 /// Longest id of any row.
 pub const ID_CHARS_MAX: usize = 64;
