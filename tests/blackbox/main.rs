@@ -14,11 +14,13 @@
 mod admin;
 mod answers;
 mod backpressure;
+mod canary;
 mod clients;
 mod configuration;
 mod crowd;
 mod dev;
 mod fidelity;
+mod hardening;
 mod immediate;
 mod leaving;
 mod limits;
@@ -69,9 +71,11 @@ fn main() -> ExitCode {
         fidelity::trials(),
         answers::trials(),
         refusals::trials(),
+        hardening::trials(),
         admin::trials(),
         configuration::trials(),
         state::trials(),
+        canary::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),

@@ -8,6 +8,7 @@ mod keys;
 mod live;
 mod servers;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use gateway::admin_api::{ConfigVersionView, Rules};
@@ -31,16 +32,18 @@ struct Admin<'a> {
     req: &'a Request,
     isolate: &'a Rc<Isolate>,
     role: Role,
+    url: String,
 }
 
 type Answer = Result<Response, GatewayError>;
 
-/// Answers a request of the control plane.
+/// Answers a request of the control plane. `actor` becomes who it is that asks, once that is known.
 pub(crate) async fn handle(
     route: Route,
     req: &Request,
     isolate: &Rc<Isolate>,
     ctx: &Context,
+    actor: &OnceCell<&'static str>,
 ) -> Answer {
     if route == Route::HealthReady {
         return live::ready(isolate).await;
@@ -49,7 +52,13 @@ pub(crate) async fn handle(
         faults::allowed(&isolate.settings)?;
     }
     let role = authorize(route.access(), req, isolate)?;
-    let admin = Admin { req, isolate, role };
+    actor.get_or_init(|| role.as_str());
+    let admin = Admin {
+        req,
+        isolate,
+        role,
+        url: req.inner().url(),
+    };
     match route {
         Route::ServersList => servers::list(&admin).await,
         Route::ServersCreate => servers::create(&admin).await,
@@ -116,8 +125,8 @@ impl Admin<'_> {
     }
 
     fn query(&self) -> String {
-        let url = self.req.inner().url();
-        url.split_once('?')
+        self.url
+            .split_once('?')
             .map_or_else(String::new, |(_, query)| query.to_owned())
     }
 
@@ -126,18 +135,19 @@ impl Admin<'_> {
         gateway::admin_api::if_match(header.as_deref())
     }
 
-    fn rules(&self) -> Rules {
+    fn rules(&self) -> Rules<'_> {
         Rules {
             allow_http_upstream: self.isolate.settings.allow_http_upstream,
+            allow_private_upstream: self.isolate.settings.allow_private_upstream,
+            own_url: Some(&self.url),
         }
     }
 
     fn edit(&self) -> Edit<'static> {
-        let actor = match self.role {
-            Role::Admin => "admin",
-            Role::Viewer => "viewer",
-        };
-        Edit { actor, at: now() }
+        Edit {
+            actor: self.role.as_str(),
+            at: now(),
+        }
     }
 
     fn keyring(&self) -> Option<&Keyring> {

@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use futures::future::{Either, select};
-use gateway::upstream::{
-    UpstreamRequest, forwards_request_header, named_in_connection, returns_response_header,
-};
+use gateway::headers::RequestHeaders;
+use gateway::hops;
+use gateway::upstream::{UpstreamRequest, named_in_connection, returns_response_header};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use worker::web_sys::AbortController;
@@ -32,10 +32,11 @@ pub(crate) enum SendFailure {
 }
 
 /// Sends the request and waits for the response headers. `unchanged` is the client's own buffer,
-/// which goes out as it is when the rules have changed no byte.
+/// which goes out as it is when the rules have changed no byte; `hops` names the gateways on the way.
 pub(crate) async fn send(
     request: &UpstreamRequest<'_>,
-    client_headers: &Headers,
+    client_headers: &RequestHeaders,
+    hops: Option<&str>,
     unchanged: &Uint8Array,
     gone: &ClientGone,
 ) -> Result<Response, SendFailure> {
@@ -45,7 +46,7 @@ pub(crate) async fn send(
     };
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
-        .with_headers(request_headers(request, client_headers)?)
+        .with_headers(request_headers(request, client_headers, hops)?)
         .with_body(Some(body.into()))
         .with_redirect(RequestRedirect::Manual);
     let fetch = Fetch::Request(Request::new_with_init(&request.url, &init)?);
@@ -68,13 +69,17 @@ pub(crate) async fn send(
     }
 }
 
-fn request_headers(request: &UpstreamRequest<'_>, client: &Headers) -> worker::Result<Headers> {
+fn request_headers(
+    request: &UpstreamRequest<'_>,
+    client: &RequestHeaders,
+    hops: Option<&str>,
+) -> worker::Result<Headers> {
     let headers = Headers::new();
-    let connection = client.get("connection")?;
-    for (name, value) in client.entries() {
-        if forwards_request_header(&name) && !named_in_connection(connection.as_deref(), &name) {
-            headers.append(&name, &value)?;
-        }
+    for (name, value) in client.forwarded() {
+        headers.append(name, value)?;
+    }
+    if let Some(hops) = hops {
+        headers.set(hops::HEADER, hops)?;
     }
     if let Some(authorization) = &request.authorization {
         headers.set("authorization", authorization.expose())?;

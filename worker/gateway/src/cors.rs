@@ -8,6 +8,8 @@
 
 use url::Url;
 
+use crate::{error::GatewayError, routes::Route};
+
 /// Where it holds.
 const PATH_PREFIX: &str = "/v1/";
 /// Most origins: each request compares its own with all of them.
@@ -98,14 +100,23 @@ impl Cors {
         headers
     }
 
-    /// The headers of the 204 to a preflight, where it is granted. `methods` are those of the endpoint.
+    /// The headers of the 204 to a preflight, where it is granted. `route` is what the table of endpoints says
+    /// of method and path.
     #[must_use]
-    pub fn preflight(&self, path: &str, asked: Preflight<'_>, methods: &str) -> Option<Headers> {
-        asked.method?;
-        asked.origin?;
-        if !path.starts_with(PATH_PREFIX) {
+    pub fn preflight(
+        &self,
+        method: &str,
+        path: &str,
+        asked: Preflight<'_>,
+        route: &Result<Route, GatewayError>,
+    ) -> Option<Headers> {
+        if method != "OPTIONS" || !path.starts_with(PATH_PREFIX) {
             return None;
         }
+        asked.method?;
+        asked.origin?;
+        // An endpoint that is there, but not for this method, which is none's.
+        let methods = route.as_ref().err()?.allow.as_deref()?;
         let allowed = self.allowed(asked.origin)?;
         Some(vec![
             ("vary", "Origin, Access-Control-Request-Headers".to_owned()),
@@ -171,6 +182,7 @@ fn is_token(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routes::resolve;
 
     const CHAT: &str = "/v1/chat/completions";
 
@@ -180,6 +192,10 @@ mod tests {
             method: Some("POST"),
             headers: Some(headers),
         }
+    }
+
+    fn preflight(cors: &Cors, path: &str, asked: Preflight<'_>) -> Option<Headers> {
+        cors.preflight("OPTIONS", path, asked, &resolve("OPTIONS", path))
     }
 
     fn value<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
@@ -226,7 +242,7 @@ mod tests {
                 .headers(CHAT, Some("https://a.example"))
                 .is_empty()
         );
-        let granted = Cors::Off.preflight(CHAT, asked("https://a.example", ""), "POST");
+        let granted = preflight(&Cors::Off, CHAT, asked("https://a.example", ""));
         assert_eq!(granted, None);
     }
 
@@ -266,7 +282,7 @@ mod tests {
                     .headers(path, Some("https://a.example"))
                     .is_empty()
             );
-            let granted = Cors::Any.preflight(path, asked("https://a.example", ""), "GET");
+            let granted = preflight(&Cors::Any, path, asked("https://a.example", ""));
             assert_eq!(granted, None, "{path}");
         }
     }
@@ -276,9 +292,7 @@ mod tests {
         let cors = Cors::parse("https://a.example").unwrap();
         let wants =
             "Authorization, X-Stainless-Lang,openai-beta, x-evil, openai-\u{e9}, x-stainless-a b";
-        let headers = cors
-            .preflight(CHAT, asked("https://a.example", wants), "POST")
-            .unwrap();
+        let headers = preflight(&cors, CHAT, asked("https://a.example", wants)).unwrap();
         assert_eq!(
             value(&headers, "access-control-allow-methods"),
             Some("POST")
@@ -295,8 +309,13 @@ mod tests {
                 .iter()
                 .all(|(name, _)| *name != "access-control-allow-credentials")
         );
-        let other = cors.preflight(CHAT, asked("https://b.example", wants), "POST");
+        let other = preflight(&cors, CHAT, asked("https://b.example", wants));
         assert_eq!(other, None);
+        let absent = preflight(&cors, "/v1/absent", asked("https://a.example", wants));
+        assert_eq!(absent, None, "a path that does not exist stays one");
+        let post = resolve("POST", CHAT);
+        let no_preflight = cors.preflight("POST", CHAT, asked("https://a.example", ""), &post);
+        assert_eq!(no_preflight, None);
         for incomplete in [
             Preflight {
                 method: None,
@@ -307,7 +326,7 @@ mod tests {
                 ..asked("https://a.example", "")
             },
         ] {
-            assert_eq!(Cors::Any.preflight(CHAT, incomplete, "POST"), None);
+            assert_eq!(preflight(&Cors::Any, CHAT, incomplete), None);
         }
     }
 }

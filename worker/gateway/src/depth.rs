@@ -10,7 +10,7 @@ use memchr::memchr2;
 use crate::error::{ErrorCode, GatewayError};
 
 /// Deepest nesting of a body of the data plane. Tool schemas have some 20 levels; backends that recurse stop
-/// at about this depth themselves (128 in serde_json, 1,000 in Python), or crash.
+/// at about this depth themselves (128 in `serde_json`, 1,000 in Python), or crash.
 pub const DEPTH_MAX: usize = 128;
 /// Deepest nesting of a body of the admin API, whose objects have two levels.
 pub const ADMIN_DEPTH_MAX: usize = 16;
@@ -29,7 +29,7 @@ pub fn check(text: &[u8], max: usize) -> Result<(), GatewayError> {
 fn is_deeper(text: &[u8], max: usize) -> bool {
     let mut depth: usize = 0;
     let mut rest = text;
-    while let Some(at) = rest.iter().position(is_structure) {
+    while let Some(at) = rest.iter().position(|byte| is_structure(*byte)) {
         let found = rest.get(at).copied().unwrap_or_default();
         rest = after(rest, at);
         match found {
@@ -46,7 +46,7 @@ fn is_deeper(text: &[u8], max: usize) -> bool {
     false
 }
 
-const fn is_structure(byte: &u8) -> bool {
+const fn is_structure(byte: u8) -> bool {
     matches!(byte, b'"' | b'[' | b'{' | b']' | b'}')
 }
 

@@ -100,6 +100,11 @@ pub enum Event<'a> {
         /// How many rows.
         rows: u64,
     },
+    /// A limiter object could not be thrown away.
+    LimiterResetFailed {
+        /// What the platform said.
+        detail: Detail,
+    },
     /// A limiter object could not store its state and starts anew.
     LimiterWriteFailed {
         /// What the platform said.
@@ -149,6 +154,7 @@ impl<'a> Event<'a> {
             Self::RequestFailed { .. }
             | Self::ConfigurationProblem { .. }
             | Self::LimiterRowsUnreadable { .. }
+            | Self::LimiterResetFailed { .. }
             | Self::LimiterWriteFailed { .. } => Level::Error,
         }
     }
@@ -220,6 +226,11 @@ pub const EVENTS: &[EventKind] = &[
         name: "limiter_rows_unreadable",
         level: Level::Error,
         fields: &["rows"],
+    },
+    EventKind {
+        name: "limiter_reset_failed",
+        level: Level::Error,
+        fields: &["detail"],
     },
     EventKind {
         name: "limiter_write_failed",

@@ -171,6 +171,10 @@ pub enum Environment {
 
 /// The gateway's variables, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one variable and is read by its name"
+)]
 pub struct Settings {
     /// `CLIENT_AUTH`
     pub client_auth: ClientAuth,

@@ -68,6 +68,9 @@ fn examples(text: &str) -> Vec<Event<'_>> {
         },
         Event::ConfigurationProblem { problem: "x" },
         Event::LimiterRowsUnreadable { rows: 1 },
+        Event::LimiterResetFailed {
+            detail: Detail::new(text),
+        },
         Event::LimiterWriteFailed {
             detail: Detail::new(text),
         },
