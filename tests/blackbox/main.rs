@@ -24,6 +24,7 @@ mod hardening;
 mod immediate;
 mod leaving;
 mod limits;
+mod logs;
 mod overflow;
 mod progress;
 mod queue;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         configuration::trials(),
         state::trials(),
         canary::trials(),
+        logs::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),

@@ -2,9 +2,10 @@
 //!
 //! Tests of what the black-box tests lean on (the demo provider, the raw
 //! connection) and of the repository's own promises (documents in two languages,
-//! tables of errors and variables, module docs).
+//! tables of errors, variables and log events, tests named by documents, module docs).
 
 mod documents;
+mod promises;
 mod provider;
 mod simulation;
 mod sources;

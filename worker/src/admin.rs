@@ -51,8 +51,7 @@ pub(crate) async fn handle(
     if let Route::FaultLimiterReset(_) = route {
         faults::allowed(&isolate.settings)?;
     }
-    let role = authorize(route.access(), req, isolate)?;
-    actor.get_or_init(|| role.as_str());
+    let role = authorize(route.access(), req, isolate, actor)?;
     let admin = Admin {
         req,
         isolate,
@@ -83,10 +82,16 @@ pub(crate) async fn handle(
 }
 
 /// Deny by default: without a role there is no answer but an error.
-fn authorize(access: Access, req: &Request, isolate: &Isolate) -> Result<Role, GatewayError> {
+fn authorize(
+    access: Access,
+    req: &Request,
+    isolate: &Isolate,
+    actor: &OnceCell<&'static str>,
+) -> Result<Role, GatewayError> {
     let authorization = req.headers().get("authorization").ok().flatten();
     let role = auth::admin_role(authorization.as_deref(), &isolate.settings);
     let role = role.ok_or_else(|| auth::no_role(&isolate.settings))?;
+    actor.get_or_init(|| role.as_str());
     match (access, role) {
         (Access::Admin, Role::Viewer) => Err(GatewayError::new(
             ErrorCode::Forbidden,

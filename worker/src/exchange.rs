@@ -392,15 +392,16 @@ impl Exchange {
             self.reply.pass(held, &self.trail, &self.gone).await;
             return ended(ExchangeEnd::Complete, None);
         }
-        let (builder, body) = match upstream::answer(response, &self.trail) {
-            Ok((builder, ResponseBody::Stream(body))) => (builder, body),
-            Ok((builder, _)) => {
-                self.reply.answered(status);
-                self.reply.send(Ok(builder.empty()));
-                return ended(ExchangeEnd::Complete, None);
-            }
-            Err(error) => return self.broken_answer(&error).await,
-        };
+        let (builder, body) =
+            match upstream::answer(response, self.server().api_key.as_ref(), &self.trail) {
+                Ok((builder, ResponseBody::Stream(body))) => (builder, body),
+                Ok((builder, _)) => {
+                    self.reply.answered(status);
+                    self.reply.send(Ok(builder.empty()));
+                    return ended(ExchangeEnd::Complete, None);
+                }
+                Err(error) => return self.broken_answer(&error).await,
+            };
         let pipe = match self.reply.stream(builder) {
             Ok(pipe) => pipe,
             Err(error) => return self.broken_answer(&error.into()).await,

@@ -44,7 +44,7 @@ impl Held {
     /// Reads a short answer to its end; the server's key is redacted in it.
     pub(crate) async fn of(response: Response, secret: Option<&Secret>) -> Result<Self> {
         let status = response.status_code();
-        let headers = response_headers(response.headers())?;
+        let headers = response_headers(response.headers(), secret)?;
         let body = match response.into_parts() {
             (_, ResponseBody::Stream(body)) => {
                 let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();

@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 
 use futures::future::{Either, select};
+use gateway::config::Secret;
 use gateway::headers::RequestHeaders;
 use gateway::hops;
+use gateway::redact::redacted_text;
 use gateway::upstream::{UpstreamRequest, named_in_connection, returns_response_header};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
@@ -90,9 +92,10 @@ fn request_headers(
 /// The head of the client's response, with the gateway's own headers, and the upstream's body.
 pub(crate) fn answer(
     response: Response,
+    secret: Option<&Secret>,
     trail: &Trail,
 ) -> worker::Result<(ResponseBuilder, ResponseBody)> {
-    let headers = response_headers(response.headers())?;
+    let headers = response_headers(response.headers(), secret)?;
     trail.apply(&headers)?;
     let builder = Response::builder()
         .with_status(response.status_code())
@@ -101,14 +104,17 @@ pub(crate) fn answer(
     Ok((builder, body))
 }
 
-/// Headers of an upstream response that go on to the client; fetched headers are immutable, so
-/// they are always copied.
-pub(crate) fn response_headers(upstream: &Headers) -> worker::Result<Headers> {
+/// Headers of an upstream response that go on to the client, with the server's key redacted where one
+/// quotes it; fetched headers are immutable, so they are always copied.
+pub(crate) fn response_headers(
+    upstream: &Headers,
+    secret: Option<&Secret>,
+) -> worker::Result<Headers> {
     let headers = Headers::new();
     let connection = upstream.get("connection")?;
     for (name, value) in upstream.entries() {
         if returns_response_header(&name) && !named_in_connection(connection.as_deref(), &name) {
-            headers.append(&name, &value)?;
+            headers.append(&name, &redacted_text(&value, secret))?;
         }
     }
     Ok(headers)
