@@ -11,6 +11,7 @@
     reason = "the durable_object macro generates undocumented exports"
 )]
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::log::print;
@@ -18,6 +19,7 @@ use admission::protocol::{
     Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
 };
 use futures::future::{Either, select};
+use gateway::attempts::{Attempt, Attempts, encode_verdict};
 use gateway::log::{self, Detail};
 use gateway::progress::HEARTBEAT;
 use js_sys::{Function, Reflect};
@@ -37,6 +39,8 @@ use crate::{ANSWER_HEADER, RESET};
 pub struct Limiter {
     /// Without its storage an object answers nothing: it must not grant what it cannot remember.
     shell: Result<Rc<Shell>>,
+    /// Only objects that count wrong credentials have any; they limit no server.
+    attempts: RefCell<Attempts>,
     state: Rc<State>,
 }
 
@@ -49,6 +53,7 @@ impl DurableObject for Limiter {
         };
         Self {
             shell: Shell::restore(state.storage().sql(), on_broken),
+            attempts: RefCell::default(),
             state,
         }
     }
@@ -81,6 +86,12 @@ impl DurableObject for Limiter {
                 shell.step(|admission, now| admission.set_limits(limits, now));
                 Answer::Line(String::from("1"))
             }),
+            "attempt" => Attempt::decode(message)
+                .ok_or_else(|| DecodeError::Malformed(String::from("no attempt")))
+                .map(|attempt| {
+                    let refused_until = self.attempts.borrow_mut().see(&attempt, now());
+                    Answer::Line(encode_verdict(refused_until))
+                }),
             "live" => Ok(Answer::Line(shell.live(now()).encode())),
             "reset" => {
                 reset(&self.state, RESET);

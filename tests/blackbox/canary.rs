@@ -78,10 +78,10 @@ impl Leaks {
 }
 
 async fn no_secret_prompt_or_answer_is_found_anywhere() {
-    let state = TempDir::with_prefix("sluice-canary-").expect("a temporary directory");
+    let folder = TempDir::with_prefix("sluice-canary-").expect("a temporary directory");
     let gateway = Gateway::serve()
         .with_faults()
-        .state(state.path())
+        .state(folder.path())
         .variable("ADMIN_TOKEN", ADMIN_TOKEN)
         .variable("VIEWER_TOKEN", VIEWER_TOKEN)
         .variable("ENCRYPTION_KEY", ENCRYPTION_KEY)
@@ -124,17 +124,17 @@ async fn no_secret_prompt_or_answer_is_found_anywhere() {
     leaks.look_at_told(&keys, &told_to_clients);
     traces.extend(keys);
     leaks.look_at_told(&traces, &told_to_admins);
-    leaks.look_at_files(&traces, &contents(state.path()));
+    leaks.look_at_files(&traces, &contents(folder.path()));
     let status = gateway.stop(Signal::SIGTERM, STOPPED).await;
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
-    let kept = contents(state.path());
+    let kept = contents(folder.path());
     leaks.look_at_files(&traces, &kept);
     leaks.look(&traces, "the log", &log.bytes());
     assert!(leaks.0.is_empty(), "{:#?}", leaks.0);
 
     // The search sees what is there: databases of the configuration and of the objects, and the lines.
-    let names = kept.iter().map(|(path, _)| path.display().to_string());
-    let databases = names.filter(|name| name.ends_with(".sqlite")).count();
+    let paths = kept.iter().map(|(path, _)| path.display().to_string());
+    let databases = paths.filter(|name| name.ends_with(".sqlite")).count();
     assert!(databases >= 3, "D1 and the objects: {databases} databases");
     let hint = Trace::of("a name", ways::SERVER_NAME.as_bytes());
     assert!(

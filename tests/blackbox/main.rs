@@ -21,6 +21,7 @@ mod crowd;
 mod dev;
 mod fidelity;
 mod hardening;
+mod identity;
 mod immediate;
 mod leaving;
 mod limits;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         refusals::trials(),
         hardening::trials(),
         admin::trials(),
+        identity::trials(),
         configuration::trials(),
         state::trials(),
         canary::trials(),

@@ -7,16 +7,17 @@
 mod keys;
 mod live;
 mod servers;
+mod session;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
 use gateway::admin_api::{ConfigVersionView, Rules};
-use gateway::auth::{self, Role};
 use gateway::envelope::Keyring;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::faults;
-use gateway::routes::{Access, Route};
+use gateway::identity::Identity;
+use gateway::routes::Route;
 use gateway::sql::{self, Edit, Statement};
 use serde::{Deserialize, Serialize};
 use worker::{Context, D1Result, Request, Response};
@@ -25,13 +26,13 @@ use crate::clock::now;
 use crate::http::json;
 use crate::isolate::Isolate;
 use crate::store::{self, StoreError};
-use crate::{body, snapshot};
+use crate::{body, identity, snapshot};
 
 /// One admin request and what it may use.
 struct Admin<'a> {
     req: &'a Request,
     isolate: &'a Rc<Isolate>,
-    role: Role,
+    identity: Identity,
     url: String,
 }
 
@@ -43,7 +44,7 @@ pub(crate) async fn handle(
     req: &Request,
     isolate: &Rc<Isolate>,
     ctx: &Context,
-    actor: &OnceCell<&'static str>,
+    actor: &OnceCell<String>,
 ) -> Answer {
     if route == Route::HealthReady {
         return live::ready(isolate).await;
@@ -51,14 +52,21 @@ pub(crate) async fn handle(
     if let Route::FaultLimiterReset(_) = route {
         faults::allowed(&isolate.settings)?;
     }
-    let role = authorize(route.access(), req, isolate, actor)?;
+    if let Route::SessionBegin = route {
+        return session::begin(req, isolate, actor).await;
+    }
+    if let Route::SessionEnd = route {
+        return session::end();
+    }
+    let identity = identity::authorize(route.access(), req, isolate, actor).await?;
     let admin = Admin {
         req,
         isolate,
-        role,
+        identity,
         url: req.inner().url(),
     };
     match route {
+        Route::SessionRead => respond(200, &admin.identity.view()),
         Route::ServersList => servers::list(&admin).await,
         Route::ServersCreate => servers::create(&admin).await,
         Route::ServersOrder => servers::reorder(&admin).await,
@@ -75,29 +83,14 @@ pub(crate) async fn handle(
         Route::KeyDelete(id) => keys::delete(&admin, &id).await,
         Route::ConfigVersion => config_version(&admin, ctx).await,
         Route::FaultLimiterReset(id) => reset_limiter(&admin, ctx, &id).await,
-        Route::Health | Route::HealthReady | Route::ChatCompletions | Route::Models => Err(
-            GatewayError::internal("a route of the data plane reached the control plane"),
-        ),
-    }
-}
-
-/// Deny by default: without a role there is no answer but an error.
-fn authorize(
-    access: Access,
-    req: &Request,
-    isolate: &Isolate,
-    actor: &OnceCell<&'static str>,
-) -> Result<Role, GatewayError> {
-    let authorization = req.headers().get("authorization").ok().flatten();
-    let role = auth::admin_role(authorization.as_deref(), &isolate.settings);
-    let role = role.ok_or_else(|| auth::no_role(&isolate.settings))?;
-    actor.get_or_init(|| role.as_str());
-    match (access, role) {
-        (Access::Admin, Role::Viewer) => Err(GatewayError::new(
-            ErrorCode::Forbidden,
-            "A viewer may read but not change anything; use the admin token.",
+        Route::Health
+        | Route::HealthReady
+        | Route::SessionBegin
+        | Route::SessionEnd
+        | Route::ChatCompletions
+        | Route::Models => Err(GatewayError::internal(
+            "a route that needs no identity came too far",
         )),
-        _ => Ok(role),
     }
 }
 
@@ -122,11 +115,7 @@ async fn reset_limiter(admin: &Admin<'_>, ctx: &Context, id: &str) -> Answer {
 impl Admin<'_> {
     /// The JSON body of this request.
     async fn body(&self) -> Result<Vec<u8>, GatewayError> {
-        let content_type = self.req.headers().get("content-type").ok().flatten();
-        gateway::admin_api::check_content_type(content_type.as_deref())?;
-        Ok(body::read(self.req, gateway::admin_api::check_length)
-            .await?
-            .bytes)
+        json_body(self.req).await
     }
 
     fn query(&self) -> String {
@@ -148,9 +137,9 @@ impl Admin<'_> {
         }
     }
 
-    fn edit(&self) -> Edit<'static> {
+    fn edit(&self) -> Edit<'_> {
         Edit {
-            actor: self.role.as_str(),
+            actor: self.identity.actor(),
             at: now(),
         }
     }
@@ -178,6 +167,14 @@ impl Admin<'_> {
     }
 }
 
+async fn json_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
+    let content_type = req.headers().get("content-type").ok().flatten();
+    gateway::admin_api::check_content_type(content_type.as_deref())?;
+    Ok(body::read(req, gateway::admin_api::check_length)
+        .await?
+        .bytes)
+}
+
 /// Rows of one result of a write.
 fn rows_at<T: for<'a> Deserialize<'a>>(
     results: &[D1Result],
@@ -201,6 +198,13 @@ fn set_header(response: &Response, name: &str, value: &str) -> Result<(), Gatewa
         .headers()
         .set(name, value)
         .map_err(|error| GatewayError::internal(error.to_string()))
+}
+
+fn no_keyring(consequence: &str) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::NotConfigured,
+        format!("{consequence}: the secret ENCRYPTION_KEY is not set or unusable."),
+    )
 }
 
 fn not_found() -> GatewayError {

@@ -106,7 +106,8 @@ impl Trail {
 
 /// Answers one request.
 pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Response> {
-    let method = req.method().to_string();
+    // The runtime's own text: to workers-rs a method that it does not know is a GET.
+    let method = req.inner().method();
     let path = req.path();
     let route = routes::resolve(&method, &path);
     if let Ok(Route::Health) = route {
@@ -174,7 +175,12 @@ async fn control(
 ) -> Result<Response> {
     let actor = OnceCell::new();
     let answer = admin::handle(route, &req, isolate, ctx, &actor).await;
-    log::admin(&trail.request_id, &req, actor.get(), &answer);
+    log::admin(
+        &trail.request_id,
+        &req,
+        actor.get().map(String::as_str),
+        &answer,
+    );
     match answer {
         Ok(response) => {
             response.headers().set("x-request-id", &trail.request_id)?;

@@ -73,10 +73,10 @@ pub(crate) fn request(isolate: &Isolate, req: &Request, trail: &Trail, over: &Ov
 pub(crate) fn admin(
     request_id: &str,
     req: &Request,
-    actor: Option<&&'static str>,
+    actor: Option<&str>,
     answer: &Result<Response, GatewayError>,
 ) {
-    let method = req.method().to_string();
+    let method = req.inner().method();
     if matches!(method.as_str(), "GET" | "HEAD") {
         return;
     }
@@ -86,7 +86,7 @@ pub(crate) fn admin(
     };
     print(&Event::Admin(events::Admin {
         request_id: Text(request_id),
-        actor: actor.copied().map(Text),
+        actor: actor.map(Text),
         method: Text(&method),
         path: Text(&req.path()),
         status,
@@ -104,6 +104,13 @@ pub(crate) fn storage_error(what: &str, error: &StoreError) {
     let (StoreError::Constraint(detail) | StoreError::Unavailable(detail)) = error;
     print(&Event::StorageError {
         what,
+        detail: Detail::new(detail),
+    });
+}
+
+/// An assertion of Cloudflare Access that could not be verified, for want of the team's keys.
+pub(crate) fn access_error(detail: &str) {
+    print(&Event::AccessError {
         detail: Detail::new(detail),
     });
 }

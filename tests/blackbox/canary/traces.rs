@@ -21,7 +21,8 @@ impl Trace {
             secret.len() >= 12,
             "{what} is too short to be told from chance"
         );
-        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits: Vec<String> = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digits.concat();
         let mut forms = vec![
             ("as it is", secret.to_vec()),
             ("in upper-case hexadecimal", hex.to_uppercase().into_bytes()),

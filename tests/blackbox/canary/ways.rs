@@ -143,7 +143,8 @@ pub(super) async fn data_plane(stage: &mut Stage<'_>) {
     departures(stage).await;
     let last = stage.chat("m");
     let answer = stage.expect("the last chat", last, 200).await;
-    stage.requests.last_id = answer.header("x-request-id").unwrap_or_default().to_owned();
+    let id = answer.header("x-request-id").unwrap_or_default();
+    id.clone_into(&mut stage.requests.last_id);
 }
 
 async fn answers_of_the_server(stage: &mut Stage<'_>) {
@@ -426,11 +427,19 @@ async fn credentials(stage: &mut Stage<'_>) {
             let (_, value) = cookie.split(';').next()?.split_once('=')?;
             (value.len() >= 16).then(|| value.to_owned())
         });
-        match cookie {
-            // The one answer that may hold it; nobody else may.
-            Some(cookie) => stage.secrets.push(("a session".to_owned(), cookie)),
-            None => stage.told_to_admins.push(Told::new("a sign-in", &answer)),
+        let Some(cookie) = cookie else {
+            stage.told_to_admins.push(Told::new("a sign-in", &answer));
+            continue;
+        };
+        let sent = format!("__Host-sluice_session={cookie}");
+        for (method, path) in [("GET", "/api/session"), ("POST", "/api/servers")] {
+            let request = gateway.request(method, path).header("cookie", &sent);
+            let answer = request.json(&json!({})).send().await;
+            let by = format!("{method} {path} with a session");
+            stage.told_to_admins.push(Told::new(&by, &answer));
         }
+        // The answer to the sign-in is the one that may hold it.
+        stage.secrets.push(("a session".to_owned(), cookie));
     }
     let secret = stage.key.secret.clone();
     for token in [

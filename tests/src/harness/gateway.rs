@@ -29,7 +29,7 @@ pub const APP: &str = "blackbox";
 const READY: Duration = Duration::from_mins(2);
 
 /// Base64 of 32 bytes; never that of a deployment.
-const ENCRYPTION_KEY: &str = "c2x1aWNlLXRlc3RzLWVuY3J5cHRpb24ta2V5LTMyYnk=";
+pub const ENCRYPTION_KEY: &str = "c2x1aWNlLXRlc3RzLWVuY3J5cHRpb24ta2V5LTMyYnk=";
 
 /// Between two looks at the configuration version.
 const VERSION_POLL: Duration = Duration::from_millis(25);
@@ -65,6 +65,8 @@ impl Start {
             ("ADMIN_TOKEN", "blackbox-admin-token-0123456789"),
             ("VIEWER_TOKEN", "blackbox-viewer-token-0123456789"),
             ("ENCRYPTION_KEY", ENCRYPTION_KEY),
+            // Tests of refusals send more wrong tokens from one address than anybody else may.
+            ("AUTH_FAILURES_PER_MINUTE", "1000"),
         ];
         let variables = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {

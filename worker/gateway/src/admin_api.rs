@@ -10,7 +10,7 @@
 //!
 //! Invariant: no view contains a secret, except [`KeyCreated`], which exists to show one once.
 
-mod base_url;
+pub(crate) mod base_url;
 mod body;
 pub mod bounds;
 mod change;
@@ -21,6 +21,7 @@ mod object;
 mod page;
 mod private_host;
 mod server;
+mod sign_in;
 mod time;
 mod version;
 
@@ -36,6 +37,7 @@ pub use server::{
     KeyState, SERVER_ID_RANDOM_BYTES, ServerCreate, ServerOrder, ServerPatch, ServerReplace,
     ServerSettings, ServerView, server_id,
 };
+pub use sign_in::SignIn;
 pub use time::{parse_rfc3339, rfc3339};
 pub use version::{ConfigVersionView, etag, if_match};
 

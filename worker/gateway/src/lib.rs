@@ -6,7 +6,9 @@
 //!
 //! Invariant: nothing here depends on a platform crate and nothing here panics on any input.
 
+pub mod access;
 pub mod admin_api;
+pub mod attempts;
 pub mod auth;
 pub mod chat;
 pub mod config;
@@ -17,7 +19,9 @@ pub mod error;
 pub mod faults;
 pub mod headers;
 pub mod hops;
+pub mod identity;
 pub mod log;
+pub mod log_row;
 pub mod observer;
 pub mod overflow;
 pub mod progress;
@@ -25,6 +29,7 @@ pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod routes;
+pub mod session;
 pub mod settings;
 pub mod settlement;
 pub mod sql;

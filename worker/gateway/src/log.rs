@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use crate::error::{Fault, GatewayError};
 
 pub use detail::{DETAIL_CHARS_MAX, Detail};
-pub use request::{Cost, Request, UsageSource, Waited, outcome};
+pub use request::{Cost, Request, Waited, outcome};
 
 /// Longest text of one field, in characters: a model's or a server's name fits, a prompt does not.
 pub const TEXT_CHARS_MAX: usize = 128;
@@ -95,6 +95,11 @@ pub enum Event<'a> {
         /// One of `settings.problems`, which never quote a secret.
         problem: &'a str,
     },
+    /// An assertion of Cloudflare Access could not be verified, for want of the team's keys.
+    AccessError {
+        /// What the platform said.
+        detail: Detail,
+    },
     /// A limiter object could not read what it had stored.
     LimiterRowsUnreadable {
         /// How many rows.
@@ -148,9 +153,10 @@ impl<'a> Event<'a> {
     pub const fn level(&self) -> Level {
         match self {
             Self::Request(_) | Self::Admin(_) => Level::Info,
-            Self::AttemptFailed { .. } | Self::LimiterError { .. } | Self::StorageError { .. } => {
-                Level::Warn
-            }
+            Self::AttemptFailed { .. }
+            | Self::LimiterError { .. }
+            | Self::StorageError { .. }
+            | Self::AccessError { .. } => Level::Warn,
             Self::RequestFailed { .. }
             | Self::ConfigurationProblem { .. }
             | Self::LimiterRowsUnreadable { .. }
@@ -221,6 +227,11 @@ pub const EVENTS: &[EventKind] = &[
         name: "configuration_problem",
         level: Level::Error,
         fields: &["problem"],
+    },
+    EventKind {
+        name: "access_error",
+        level: Level::Warn,
+        fields: &["detail"],
     },
     EventKind {
         name: "limiter_rows_unreadable",

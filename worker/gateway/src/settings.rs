@@ -5,13 +5,18 @@
 //!
 //! Invariant: a bad value never opens anything. It is reported in `problems` and the safe default is used.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use admission::protocol::Limits;
-use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::config::{Secret, Server};
 use crate::cors::Cors;
+
+mod access;
+mod reader;
+
+pub use access::{AccessSettings, EmailPattern};
+use reader::Reader;
 
 /// Smallest `BODY_BYTES_MAX`: below it hardly a chat fits.
 pub const BODY_BYTES_MAX_MIN: u64 = 1024;
@@ -23,6 +28,10 @@ pub const BODY_BYTES_MAX_DEFAULT: u64 = 10 * 1024 * 1024;
 pub const RETRY_MAX_MAX: u32 = 10;
 /// Default `RETRY_MAX`.
 pub const RETRY_MAX_DEFAULT: u32 = 2;
+/// Largest `AUTH_FAILURES_PER_MINUTE`: each of them is remembered.
+pub const AUTH_FAILURES_MAX: u32 = 1_000;
+/// Default `AUTH_FAILURES_PER_MINUTE`: a person mistypes a few times, a guesser needs billions.
+pub const AUTH_FAILURES_DEFAULT: u32 = 20;
 /// Shortest admin or viewer token.
 pub const TOKEN_LEN_MIN: usize = 16;
 /// What `FAULT_LEASE_MS` may be: long enough for an answer, short enough for a test.
@@ -124,6 +133,36 @@ pub const VARIABLES: &[Variable] = &[
         doc: "Token that may read everything that is not secret, at least 16 characters. Optional.",
     },
     Variable {
+        name: "AUTH_FAILURES_PER_MINUTE",
+        default: Some("20"),
+        secret: false,
+        doc: "Wrong admin credentials that one client address may send in 60 s, 1 to 1000.",
+    },
+    Variable {
+        name: "ACCESS_TEAM_DOMAIN",
+        default: None,
+        secret: false,
+        doc: "Cloudflare Access: the team's domain, such as `team.cloudflareaccess.com`. Optional.",
+    },
+    Variable {
+        name: "ACCESS_AUDIENCE",
+        default: None,
+        secret: false,
+        doc: "Cloudflare Access: the audience tag of the application.",
+    },
+    Variable {
+        name: "ADMIN_EMAILS",
+        default: None,
+        secret: false,
+        doc: "Addresses that Access vouches for and that are admins; commas between them, `*@example.com` for a domain.",
+    },
+    Variable {
+        name: "VIEWER_EMAILS",
+        default: None,
+        secret: false,
+        doc: "The same for viewers.",
+    },
+    Variable {
         name: "ENCRYPTION_KEY",
         default: None,
         secret: true,
@@ -198,6 +237,10 @@ pub struct Settings {
     pub fault_injection: bool,
     /// `FAULT_LEASE_MS`; only with fault injection.
     pub fault_lease: Option<Duration>,
+    /// `AUTH_FAILURES_PER_MINUTE`
+    pub auth_failures_max: u32,
+    /// Whom Cloudflare Access vouches for; `None` = nobody counts.
+    pub access: Option<AccessSettings>,
     /// `ADMIN_TOKEN`; `None` closes the admin API.
     pub admin_token: Option<Secret>,
     /// `VIEWER_TOKEN`
@@ -245,6 +288,12 @@ impl Settings {
         let environment = reader.environment();
         let fault_injection = reader.fault_injection(environment);
         let fault_lease = reader.fault_lease(fault_injection);
+        let auth_failures_max = reader.whole_number(
+            "AUTH_FAILURES_PER_MINUTE",
+            1..=AUTH_FAILURES_MAX,
+            AUTH_FAILURES_DEFAULT,
+        );
+        let access = reader.access();
         let admin_token = reader.token("ADMIN_TOKEN");
         let viewer_token = reader.viewer_token(admin_token.as_ref());
         let encryption_key = reader.encryption_key("ENCRYPTION_KEY");
@@ -272,6 +321,8 @@ impl Settings {
             environment,
             fault_injection,
             fault_lease,
+            auth_failures_max,
+            access,
             admin_token,
             viewer_token,
             encryption_key,
@@ -318,140 +369,6 @@ fn warnings(
         );
     }
     warnings
-}
-
-struct Reader<F> {
-    lookup: F,
-    problems: Vec<String>,
-}
-
-impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    fn value(&self, name: &str) -> Option<String> {
-        let value = (self.lookup)(name)?;
-        let trimmed = value.trim();
-        (!trimmed.is_empty()).then(|| trimmed.to_owned())
-    }
-
-    fn require(&mut self, name: &str, consequence: &str) {
-        if self.value(name).is_none() {
-            self.problems
-                .push(format!("{name} is not set; {consequence}."));
-        }
-    }
-
-    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)], default: T) -> T {
-        let Some(value) = self.value(name) else {
-            return default;
-        };
-        if let Some((_, choice)) = choices.iter().find(|(text, _)| *text == value) {
-            return *choice;
-        }
-        let allowed: Vec<_> = choices.iter().map(|(text, _)| *text).collect();
-        self.problems.push(format!(
-            "{name} must be one of {}; the default is used.",
-            allowed.join(", ")
-        ));
-        default
-    }
-
-    fn flag(&mut self, name: &str) -> bool {
-        let choices = [("true", true), ("1", true), ("false", false), ("0", false)];
-        self.choice(name, &choices, false)
-    }
-
-    fn cors(&mut self) -> Cors {
-        let Some(value) = self.value("CORS_ORIGINS") else {
-            return Cors::Off;
-        };
-        Cors::parse(&value).unwrap_or_else(|_| {
-            self.problems.push(
-                "CORS_ORIGINS must be `*` or at most 64 origins such as https://app.example.com, separated by commas; it is ignored."
-                    .to_owned(),
-            );
-            Cors::Off
-        })
-    }
-
-    fn whole_number<T>(&mut self, name: &str, allowed: RangeInclusive<T>, default: T) -> T
-    where
-        T: FromStr + PartialOrd + Display + Copy,
-    {
-        let Some(value) = self.value(name) else {
-            return default;
-        };
-        match value.parse() {
-            Ok(number) if allowed.contains(&number) => number,
-            _ => {
-                let (min, max) = (allowed.start(), allowed.end());
-                self.problems.push(format!(
-                    "{name} must be a whole number from {min} to {max}; the default {default} is used."
-                ));
-                default
-            }
-        }
-    }
-
-    fn environment(&mut self) -> Environment {
-        let choices = [
-            ("production", Environment::Production),
-            ("development", Environment::Development),
-            ("test", Environment::Test),
-        ];
-        self.choice("ENVIRONMENT", &choices, Environment::Production)
-    }
-
-    fn fault_lease(&mut self, fault_injection: bool) -> Option<Duration> {
-        let given = self.value("FAULT_LEASE_MS").is_some();
-        let lease_ms = self.whole_number("FAULT_LEASE_MS", FAULT_LEASE_MS, *FAULT_LEASE_MS.end());
-        (given && fault_injection).then(|| Duration::from_millis(lease_ms))
-    }
-
-    fn fault_injection(&mut self, environment: Environment) -> bool {
-        let on = self.choice("FAULT_INJECTION", &[("on", true), ("off", false)], false);
-        if on && environment == Environment::Production {
-            self.problems.push(
-                "FAULT_INJECTION must be off where ENVIRONMENT is production; it stays off."
-                    .to_owned(),
-            );
-            return false;
-        }
-        on
-    }
-
-    fn token(&mut self, name: &str) -> Option<Secret> {
-        let value = self.value(name)?;
-        if value.chars().count() < TOKEN_LEN_MIN {
-            self.problems.push(format!(
-                "{name} must have at least {TOKEN_LEN_MIN} characters; it is ignored."
-            ));
-            return None;
-        }
-        Some(Secret::new(value))
-    }
-
-    fn viewer_token(&mut self, admin_token: Option<&Secret>) -> Option<Secret> {
-        let viewer_token = self.token("VIEWER_TOKEN")?;
-        if Some(&viewer_token) == admin_token {
-            self.problems
-                .push("VIEWER_TOKEN must differ from ADMIN_TOKEN; it is ignored.".to_owned());
-            return None;
-        }
-        Some(viewer_token)
-    }
-
-    fn encryption_key(&mut self, name: &str) -> Option<Secret> {
-        let value = self.value(name)?;
-        if STANDARD
-            .decode(&value)
-            .is_ok_and(|bytes| bytes.len() == ENCRYPTION_KEY_BYTES)
-        {
-            return Some(Secret::new(value));
-        }
-        self.problems.push(format!(
-            "{name} must be the base64 of {ENCRYPTION_KEY_BYTES} bytes (openssl rand -base64 32); it is ignored."
-        ));
-        None
-    }
 }
 
 #[cfg(test)]

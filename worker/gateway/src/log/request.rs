@@ -1,7 +1,8 @@
 //! 数据面每个请求一行。
 //!
 //! Owns the fields of the line that each request of the data plane leaves, and what the end of an exchange
-//! means for its status and its tokens. They are those of the usage row (PRODUCT.md section 4).
+//! means for its status and its tokens. They are those of the usage row ([`crate::log_row`]), but a refusal
+//! leaves a line as well, and nothing is estimated here.
 //!
 //! Invariant: what is not known is null; nothing is made up.
 
@@ -11,7 +12,7 @@ use admission::protocol::AdmissionFacts;
 use serde::Serialize;
 
 use super::Text;
-use crate::{error::ErrorCode, settlement::ExchangeEnd, usage::Usage};
+use crate::{error::ErrorCode, log_row::UsageSource, settlement::ExchangeEnd, usage::Usage};
 
 /// The status of a request whose client left before its answer was complete.
 const CLIENT_GONE: u16 = 499;
@@ -66,16 +67,6 @@ pub struct Request<'a> {
     pub overhead_ms: Option<u64>,
     pub attempts: u32,
     pub colo: Option<Text<'a>>,
-}
-
-/// Where the token counts come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UsageSource {
-    /// The answer said them.
-    Exact,
-    /// It did not; what was reserved stays counted.
-    Reserved,
 }
 
 /// The tokens of a request, as far as its answer told them.

@@ -67,6 +67,9 @@ fn examples(text: &str) -> Vec<Event<'_>> {
             detail: Detail::new(text),
         },
         Event::ConfigurationProblem { problem: "x" },
+        Event::AccessError {
+            detail: Detail::new(text),
+        },
         Event::LimiterRowsUnreadable { rows: 1 },
         Event::LimiterResetFailed {
             detail: Detail::new(text),
