@@ -4,13 +4,15 @@
 //! from [`gateway::admin_api`], what is stored from [`gateway::sql`]. A change is one D1 batch; then
 //! this isolate forgets its copies, and the limiter object of the server hears its new limits at once.
 
+mod audit;
 mod keys;
 mod live;
+mod server_test;
 mod servers;
 
 use std::rc::Rc;
 
-use gateway::admin_api::{ConfigVersionView, Rules};
+use gateway::admin_api::{ConfigVersionView, DatabaseFault, Rules};
 use gateway::auth::{self, Role};
 use gateway::envelope::Keyring;
 use gateway::error::{ErrorCode, GatewayError};
@@ -45,13 +47,13 @@ pub(crate) async fn handle(
     if route == Route::HealthReady {
         return live::ready(isolate).await;
     }
-    if let Route::FaultLimiterReset(_) = route {
+    if let Route::FaultLimiterReset(_) | Route::FaultDatabase = route {
         faults::allowed(&isolate.settings)?;
     }
     let role = authorize(route.access(), req, isolate)?;
     let admin = Admin { req, isolate, role };
     match route {
-        Route::ServersList => servers::list(&admin).await,
+        Route::ServersList => servers::list(&admin, ctx).await,
         Route::ServersCreate => servers::create(&admin).await,
         Route::ServersOrder => servers::reorder(&admin).await,
         Route::ServerRead(id) => servers::read(&admin, &id).await,
@@ -59,14 +61,18 @@ pub(crate) async fn handle(
         Route::ServerPatch(id) => servers::patch(&admin, &id).await,
         Route::ServerDelete(id) => servers::delete(&admin, &id).await,
         Route::ServerLive(id) => live::one(&admin, ctx, &id).await,
+        Route::ServerTest(id) => server_test::run(&admin, &id).await,
         Route::Live => live::all(&admin, ctx).await,
         Route::KeysList => keys::list(&admin).await,
         Route::KeysCreate => keys::create(&admin).await,
         Route::KeyRead(id) => keys::read(&admin, &id).await,
         Route::KeyPatch(id) => keys::patch(&admin, &id).await,
         Route::KeyDelete(id) => keys::delete(&admin, &id).await,
+        Route::KeyRotate(id) => keys::rotate(&admin, &id).await,
+        Route::Audit => audit::list(&admin).await,
         Route::ConfigVersion => config_version(&admin, ctx).await,
         Route::FaultLimiterReset(id) => reset_limiter(&admin, ctx, &id).await,
+        Route::FaultDatabase => switch_database(&admin).await,
         Route::Health | Route::HealthReady | Route::ChatCompletions | Route::Models => Err(
             GatewayError::internal("a route of the data plane reached the control plane"),
         ),
@@ -105,14 +111,37 @@ async fn reset_limiter(admin: &Admin<'_>, ctx: &Context, id: &str) -> Answer {
     Ok(no_content())
 }
 
+/// Fault injection: whether D1 answers this isolate.
+async fn switch_database(admin: &Admin<'_>) -> Answer {
+    let fault = DatabaseFault::parse(&admin.body().await?)?;
+    admin.isolate.store.set_available(fault.available);
+    Ok(no_content())
+}
+
 impl Admin<'_> {
     /// The JSON body of this request.
     async fn body(&self) -> Result<Vec<u8>, GatewayError> {
+        self.check_content_type()?;
+        self.bytes().await
+    }
+
+    /// The JSON body of this request; empty if it has none, and then of no type.
+    async fn body_if_any(&self) -> Result<Vec<u8>, GatewayError> {
+        let bytes = self.bytes().await?;
+        if !bytes.is_empty() {
+            self.check_content_type()?;
+        }
+        Ok(bytes)
+    }
+
+    async fn bytes(&self) -> Result<Vec<u8>, GatewayError> {
+        let body = body::read(self.req, gateway::admin_api::check_length).await?;
+        Ok(body.bytes)
+    }
+
+    fn check_content_type(&self) -> Result<(), GatewayError> {
         let content_type = self.req.headers().get("content-type").ok().flatten();
-        gateway::admin_api::check_content_type(content_type.as_deref())?;
-        Ok(body::read(self.req, gateway::admin_api::check_length)
-            .await?
-            .bytes)
+        gateway::admin_api::check_content_type(content_type.as_deref())
     }
 
     fn query(&self) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Binds and runs statements, nothing more. A storage error is an error, never a default value.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use futures::future::{Either, select};
@@ -18,6 +19,8 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The D1 database bound as `DB`.
 pub(crate) struct Store {
     db: D1Database,
+    /// False only where a fault was injected: nothing is asked then.
+    available: Cell<bool>,
 }
 
 /// Why a statement did not succeed.
@@ -31,7 +34,15 @@ pub(crate) enum StoreError {
 
 impl Store {
     pub(crate) fn new(db: D1Database) -> Self {
-        Self { db }
+        Self {
+            db,
+            available: Cell::new(true),
+        }
+    }
+
+    /// Fault injection: whether D1 answers this isolate.
+    pub(crate) fn set_available(&self, available: bool) {
+        self.available.set(available);
     }
 
     /// Runs one reading statement.
@@ -48,6 +59,9 @@ impl Store {
         &self,
         statements: &[Statement],
     ) -> Result<Vec<D1Result>, StoreError> {
+        if !self.available.get() {
+            return Err(StoreError::Unavailable("switched off".into()));
+        }
         let prepared = statements
             .iter()
             .map(|statement| self.prepare(statement))
@@ -91,6 +105,14 @@ fn bind(value: &Value) -> JsValue {
         )]
         Value::Integer(integer) => JsValue::from_f64(*integer as f64),
         Value::Text(text) => JsValue::from_str(text),
+    }
+}
+
+impl StoreError {
+    /// What D1 or its binding said.
+    pub(crate) fn text(&self) -> &str {
+        let (Self::Constraint(text) | Self::Unavailable(text)) = self;
+        text
     }
 }
 

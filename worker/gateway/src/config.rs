@@ -278,6 +278,21 @@ impl Snapshot {
         }
     }
 
+    /// Takes keys that cannot be read over from what was known before, where the server's version is the
+    /// same: it rises with every change of the key. So an isolate that still runs with the old encryption
+    /// key loses no server when another isolate has sealed the row again with the new one.
+    #[must_use]
+    pub fn with_keys_of(mut self, known: &Self) -> Self {
+        for server in &mut self.servers {
+            if server.api_key.is_none() {
+                let same = known.server(&server.id);
+                let same = same.filter(|same| same.version == server.version);
+                server.api_key = same.and_then(|same| same.api_key.clone());
+            }
+        }
+        self
+    }
+
     /// How it may be used now.
     #[must_use]
     pub fn freshness(&self, now: Instant) -> Freshness {
@@ -414,6 +429,35 @@ pub(crate) mod tests {
                 "{now}"
             );
         }
+    }
+
+    #[test]
+    fn key_that_can_no_longer_be_read_is_kept_while_the_server_has_not_changed() {
+        let shut = |id: &str, version: u64| Server {
+            api_key: None,
+            version,
+            ..server(id, 0, &["m"])
+        };
+        let known = vec![server("a", 0, &["m"]), server("b", 1, &["m"]), shut("d", 7)];
+        let known = Snapshot::new(1, known, Instant::from_millis(0));
+        let entered = Server {
+            api_key: Some(Secret::new("sk-entered-again")),
+            version: 8,
+            ..server("e", 0, &["m"])
+        };
+        let read = vec![
+            shut("a", 7),
+            shut("b", 8),
+            shut("c", 7),
+            shut("d", 7),
+            entered,
+        ];
+        let read = Snapshot::new(2, read, Instant::from_millis(1)).with_keys_of(&known);
+        let key = |id: &str| read.server(id).unwrap().api_key.clone();
+        assert_eq!(key("a"), known.server("a").unwrap().api_key);
+        assert_eq!(key("b"), None, "another version may have another key");
+        assert_eq!((key("c"), key("d")), (None, None), "nothing was known");
+        assert_eq!(key("e"), Some(Secret::new("sk-entered-again")));
     }
 
     #[test]

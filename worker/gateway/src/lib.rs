@@ -20,6 +20,7 @@ pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod routes;
+pub mod server_test;
 pub mod settings;
 pub mod settlement;
 pub mod sql;

@@ -13,6 +13,7 @@ use worker::Context;
 use super::{Admin, Answer, not_found, respond};
 use crate::isolate::Isolate;
 use crate::snapshot;
+use crate::store::StoreError;
 
 /// Name of an object that exists only to be asked whether objects answer.
 const PROBE: &str = "readiness";
@@ -46,12 +47,13 @@ async fn view(admin: &Admin<'_>, server: &Server) -> Result<LiveView, GatewayErr
 
 /// `GET /health/ready`: open to everybody, so it names problems and no values.
 pub(super) async fn ready(isolate: &Rc<Isolate>) -> Answer {
-    let version = isolate
-        .store
-        .read::<VersionRow>(&sql::config_version_read())
-        .await;
+    let read = async |statement| isolate.store.read::<VersionRow>(&statement).await;
+    let version = read(sql::config_version_read()).await;
     let config_version = version.ok().and_then(sql::config_version);
+    let schema = read(sql::schema_version_read()).await;
+    let schema_version =
+        sql::schema_version(schema.as_ref().map(Vec::clone).map_err(StoreError::text));
     let limiter = isolate.admission.live(PROBE).await.is_ok();
-    let view = ReadyView::new(&isolate.settings, config_version, limiter);
+    let view = ReadyView::new(&isolate.settings, config_version, schema_version, limiter);
     respond(view.http_status(), &view)
 }

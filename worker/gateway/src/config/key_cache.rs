@@ -15,6 +15,9 @@ use crate::auth::KeyDigest;
 /// Entries of one isolate: about 3 MB at 300 bytes each, far below the isolate's 128 MB.
 pub const KEY_CACHE_LEN_MAX: usize = 10_000;
 
+/// Older than any age that counts.
+const LONG_AGO: Instant = Instant::from_millis(0);
+
 /// What the cache knows about a digest. The inner `Option` is the answer: `None` = there is no such key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {
@@ -123,12 +126,12 @@ impl KeyCache {
         }
     }
 
-    /// Forgets everything, after a change of configuration.
-    pub fn clear(&mut self) {
-        *self = Self {
-            next_rank: self.next_rank,
-            ..Self::with_len_max(self.len_max)
-        };
+    /// Takes its age from everything, after a change of configuration: each answer is looked up again
+    /// before it is used, but is still there if storage does not answer then.
+    pub fn expire(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.loaded_at = LONG_AGO;
+        }
     }
 
     /// Evicts one entry; a negative answer never takes the place of a record.
@@ -218,13 +221,32 @@ mod tests {
     }
 
     #[test]
-    fn removed_and_cleared_entries_are_absent() {
+    fn removed_entries_are_absent() {
         let mut cache = KeyCache::with_len_max(8);
         cache.insert(KeyDigest::of("a"), Some(record("a")), at(0));
-        cache.insert(KeyDigest::of("b"), None, at(0));
         cache.remove(&KeyDigest::of("a"));
         assert_eq!(cache.get(&KeyDigest::of("a"), at(0)), Lookup::Absent);
-        cache.clear();
-        assert!(cache.is_empty() && cache.records.is_empty() && cache.negatives.is_empty());
+        assert!(cache.is_empty() && cache.records.is_empty());
+    }
+
+    #[test]
+    fn expired_entries_are_looked_up_again_but_are_still_known() {
+        let mut cache = KeyCache::with_len_max(8);
+        let now = 1_795_420_800_000;
+        cache.insert(KeyDigest::of("a"), Some(record("a")), at(now));
+        cache.insert(KeyDigest::of("b"), None, at(now));
+        cache.expire();
+        let found = record("a");
+        assert_eq!(
+            cache.get(&KeyDigest::of("a"), at(now)),
+            Lookup::Expired(Some(&found))
+        );
+        assert_eq!(
+            cache.get(&KeyDigest::of("b"), at(now)),
+            Lookup::Expired(None)
+        );
+        cache.insert(KeyDigest::of("a"), None, at(now));
+        assert_eq!(cache.get(&KeyDigest::of("a"), at(now)), Lookup::Fresh(None));
+        assert!(cache.records.is_empty() && cache.len() == 2);
     }
 }

@@ -1,0 +1,92 @@
+//! 试连服务器：发出一次请求，交给规则判断。
+//!
+//! Carries out `POST /api/servers/{id}/test`. What is asked, how much of the answer is read and what it
+//! means is said by [`gateway::server_test`]; this module calls `fetch` and watches the time.
+
+use futures::future::{Either, select};
+use gateway::server_test::ServerTestView;
+use gateway::server_test::{self, ANSWER_BYTES_MAX, ANSWER_WAIT_MAX, ModelsRequest, Reply};
+use gateway::sql::{self, ServerRow};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::web_sys::{AbortController, ReadableStreamDefaultReader};
+use worker::{
+    AbortSignal, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
+    ResponseBody,
+};
+
+use super::{Admin, Answer, not_found, respond};
+use crate::clock::now;
+use crate::stream::read_chunk;
+
+pub(super) async fn run(admin: &Admin<'_>, id: &str) -> Answer {
+    let rows: Vec<ServerRow> = admin.rows(sql::server_by_id(id)).await?;
+    let row = rows.into_iter().next().ok_or_else(not_found)?;
+    let opened = match row.open_key(admin.keyring()) {
+        Ok(opened) => opened,
+        Err(reason) => return respond(200, &ServerTestView::key_unreadable(reason)),
+    };
+    let asked_at = now();
+    let reply = ask(&server_test::request(&row.base_url, &opened.secret)).await;
+    let took = now().saturating_since(asked_at);
+    let server = row.into_server(None);
+    let view = ServerTestView::new(&server.models, &opened.secret, &reply, took);
+    respond(200, &view)
+}
+
+/// Sends the request and reads the answer; both together have one bound.
+async fn ask(request: &ModelsRequest) -> Reply {
+    let controller = match AbortController::new() {
+        Ok(controller) => controller,
+        Err(error) => return unreachable(&worker::Error::from(error)),
+    };
+    let signal = AbortSignal::from(controller.signal());
+    let asking = std::pin::pin!(exchange(request, &signal));
+    match select(asking, Delay::from(ANSWER_WAIT_MAX)).await {
+        Either::Left((reply, _)) => reply.unwrap_or_else(|error| unreachable(&error)),
+        Either::Right(_) => {
+            controller.abort();
+            Reply::Timeout
+        }
+    }
+}
+
+async fn exchange(request: &ModelsRequest, signal: &AbortSignal) -> worker::Result<Reply> {
+    let headers = Headers::new();
+    headers.set("authorization", request.authorization.expose())?;
+    headers.set("accept", "application/json")?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Get)
+        .with_headers(headers)
+        .with_redirect(RequestRedirect::Manual);
+    let fetch = Fetch::Request(Request::new_with_init(&request.url, &init)?);
+    let response = fetch.send_with_signal(signal).await?;
+    let status = response.status_code();
+    let (body, whole) = read(response).await?;
+    Ok(Reply::Answer {
+        status,
+        body,
+        whole,
+    })
+}
+
+/// The body up to its bound, and whether that is all of it.
+async fn read(response: Response) -> Result<(Vec<u8>, bool), JsValue> {
+    let mut bytes = Vec::new();
+    let (_, ResponseBody::Stream(stream)) = response.into_parts() else {
+        return Ok((bytes, true));
+    };
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    while let Some(chunk) = read_chunk(&reader).await? {
+        let chunk = chunk.to_vec();
+        if bytes.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
+            drop(reader.cancel());
+            return Ok((bytes, false));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((bytes, true))
+}
+
+fn unreachable(error: &worker::Error) -> Reply {
+    Reply::Unreachable(error.to_string())
+}
