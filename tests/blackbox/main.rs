@@ -20,14 +20,18 @@ mod crowd;
 mod dev;
 mod fidelity;
 mod immediate;
+mod keys;
 mod leaving;
 mod limits;
+mod outage;
 mod overflow;
 mod progress;
+mod propagation;
 mod queue;
 mod random;
 mod refusals;
 mod restart;
+mod rotation;
 mod stage;
 mod state;
 mod streaming;
@@ -71,6 +75,10 @@ fn main() -> ExitCode {
         refusals::trials(),
         admin::trials(),
         configuration::trials(),
+        propagation::trials(),
+        keys::trials(),
+        rotation::trials(),
+        outage::trials(),
         state::trials(),
         random::trials(),
         immediate::trials(),

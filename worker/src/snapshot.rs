@@ -29,17 +29,22 @@ const REFRESH_MS_MAX: u64 = 6_000;
 pub(crate) struct SnapshotCell {
     snapshot: RefCell<Option<Rc<Snapshot>>>,
     confirmed_at: Cell<Option<Instant>>,
+    /// What was read before this is to be read again.
+    outdated_at: Cell<Option<Instant>>,
     refresh_started_at: Cell<Option<Instant>>,
     /// The last look found keys to seal again: the next one reads the rows, whatever their version.
     reseals: Cell<bool>,
 }
 
 impl SnapshotCell {
-    fn freshness(&self, now: Instant) -> Freshness {
-        match self.confirmed_at.get() {
+    fn freshness(&self, failed_at: Option<Instant>, now: Instant) -> Freshness {
+        let outdated_at = self.outdated_at.get();
+        let confirmed_at = self.confirmed_at.get();
+        let freshness = match confirmed_at.filter(|at| Some(*at) > outdated_at) {
             Some(confirmed_at) => Freshness::at(confirmed_at, now),
             None => Freshness::Expired,
-        }
+        };
+        freshness.after_failure(failed_at, now)
     }
 
     /// True when no other request refreshes at the moment; the caller then has to.
@@ -69,7 +74,7 @@ pub(crate) async fn current(
     let cell = &isolate.snapshot;
     let now = now();
     let known = cell.snapshot.borrow().clone();
-    match (known, cell.freshness(now)) {
+    match (known, cell.freshness(isolate.store.failed_at(), now)) {
         (Some(snapshot), Freshness::Fresh) => Ok(snapshot),
         (Some(snapshot), Freshness::Stale) => {
             refresh_beside(isolate, ctx);
@@ -118,15 +123,16 @@ async fn reseal(isolate: &Isolate, reseals: &[Statement]) {
     }
 }
 
-/// Forgets the age of everything cached: the next request of this isolate asks D1 first.
+/// Outdates everything cached: the next request of this isolate asks D1 first, and has the copies still
+/// if D1 does not answer.
 pub(crate) fn invalidate(isolate: &Isolate) {
-    isolate.snapshot.confirmed_at.set(None);
+    expire(isolate);
     isolate.keys.borrow_mut().expire();
 }
 
 /// A newer version exists somewhere: the next request of this isolate asks D1 first.
 pub(crate) fn expire(isolate: &Isolate) {
-    isolate.snapshot.confirmed_at.set(None);
+    isolate.snapshot.outdated_at.set(Some(now()));
 }
 
 /// What a look at D1 brought.
@@ -192,7 +198,8 @@ pub(crate) async fn key_record(
     ctx: &Context,
     digest: &KeyDigest,
 ) -> Result<Option<KeyRecord>, GatewayError> {
-    let known = match isolate.keys.borrow().get(digest, now()) {
+    let failed_at = isolate.store.failed_at();
+    let known = match isolate.keys.borrow().get(digest, failed_at, now()) {
         Lookup::Fresh(record) => return Ok(record.cloned()),
         Lookup::Stale(record) => {
             let (isolate, digest) = (Rc::clone(isolate), *digest);

@@ -5,12 +5,15 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use admission::Instant;
 use futures::future::{Either, select};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::sql::{Statement, Value};
 use serde::Deserialize;
 use wasm_bindgen::JsValue;
 use worker::{D1Database, D1PreparedStatement, D1Result, Delay};
+
+use crate::clock::now;
 
 /// A healthy D1 answers in milliseconds; after this long the last known configuration is the
 /// better answer, and an administrator is told instead of kept waiting.
@@ -19,6 +22,8 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The D1 database bound as `DB`.
 pub(crate) struct Store {
     db: D1Database,
+    /// When D1 last failed to answer, if it has not answered since.
+    failed_at: Cell<Option<Instant>>,
     /// False only where a fault was injected: nothing is asked then.
     available: Cell<bool>,
 }
@@ -36,6 +41,7 @@ impl Store {
     pub(crate) fn new(db: D1Database) -> Self {
         Self {
             db,
+            failed_at: Cell::new(None),
             available: Cell::new(true),
         }
     }
@@ -43,6 +49,11 @@ impl Store {
     /// Fault injection: whether D1 answers this isolate.
     pub(crate) fn set_available(&self, available: bool) {
         self.available.set(available);
+    }
+
+    /// When D1 last failed to answer, if it has not answered since.
+    pub(crate) fn failed_at(&self) -> Option<Instant> {
+        self.failed_at.get()
     }
 
     /// Runs one reading statement.
@@ -59,6 +70,13 @@ impl Store {
         &self,
         statements: &[Statement],
     ) -> Result<Vec<D1Result>, StoreError> {
+        let results = self.run(statements).await;
+        let failed = matches!(results, Err(StoreError::Unavailable(_)));
+        self.failed_at.set(failed.then(now));
+        results
+    }
+
+    async fn run(&self, statements: &[Statement]) -> Result<Vec<D1Result>, StoreError> {
         if !self.available.get() {
             return Err(StoreError::Unavailable("switched off".into()));
         }

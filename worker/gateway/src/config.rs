@@ -24,6 +24,9 @@ pub use key_cache::{KEY_CACHE_LEN_MAX, KeyCache, Lookup};
 pub const FRESH_AGE_MAX: Duration = Duration::from_secs(2);
 /// From this age on, a request waits for the refresh rather than use the old configuration.
 pub const STALE_AGE_MAX: Duration = Duration::from_secs(5);
+/// How long a failure of storage is taken for an outage: as long as one call to it may take, so that of many
+/// requests in an outage one at a time waits for it, beside.
+pub const FAILURE_AGE_MAX: Duration = Duration::from_secs(5);
 /// How long after the server's own timeout a permit stays leased: longer than any answer streams in practice,
 /// short enough that a slot lost with a crashed isolate comes back by itself.
 pub const LEASE_AFTER_TIMEOUT: Duration = Duration::from_mins(10);
@@ -249,6 +252,17 @@ impl Freshness {
             Self::Expired
         }
     }
+
+    /// The same, knowing when storage last failed to answer, if it has not answered since. While that is
+    /// recent nobody waits for it: the last known good copy is used, and storage is asked beside.
+    #[must_use]
+    pub fn after_failure(self, failed_at: Option<Instant>, now: Instant) -> Self {
+        let failing = failed_at.is_some_and(|at| now.saturating_since(at) < FAILURE_AGE_MAX);
+        match self {
+            Self::Expired if failing => Self::Stale,
+            other => other,
+        }
+    }
 }
 
 /// The configuration as one isolate knows it.
@@ -429,6 +443,25 @@ pub(crate) mod tests {
                 "{now}"
             );
         }
+    }
+
+    #[test]
+    fn while_storage_fails_nobody_waits_for_it() {
+        let failed = Some(Instant::from_millis(10_000));
+        let at =
+            |freshness: Freshness, now| freshness.after_failure(failed, Instant::from_millis(now));
+        assert_eq!(at(Freshness::Expired, 14_999), Freshness::Stale);
+        assert_eq!(
+            at(Freshness::Expired, 15_000),
+            Freshness::Expired,
+            "it is asked again"
+        );
+        assert_eq!(at(Freshness::Fresh, 10_000), Freshness::Fresh);
+        let now = Instant::from_millis(10_000);
+        assert_eq!(
+            Freshness::Expired.after_failure(None, now),
+            Freshness::Expired
+        );
     }
 
     #[test]

@@ -76,14 +76,14 @@ impl KeyCache {
         self.entries.is_empty()
     }
 
-    /// What is known, and how it may be used at `now`.
+    /// What is known, and how it may be used at `now`, when storage last failed to answer at `failed_at`.
     #[must_use]
-    pub fn get(&self, digest: &KeyDigest, now: Instant) -> Lookup<'_> {
+    pub fn get(&self, digest: &KeyDigest, failed_at: Option<Instant>, now: Instant) -> Lookup<'_> {
         let Some(entry) = self.entries.get(digest) else {
             return Lookup::Absent;
         };
         let record = entry.record.as_ref();
-        match Freshness::at(entry.loaded_at, now) {
+        match Freshness::at(entry.loaded_at, now).after_failure(failed_at, now) {
             Freshness::Fresh => Lookup::Fresh(record),
             Freshness::Stale => Lookup::Stale(record),
             Freshness::Expired => Lookup::Expired(record),
@@ -168,14 +168,28 @@ mod tests {
     fn answers_age_from_fresh_to_stale_to_expired_and_stay_usable() {
         let mut cache = KeyCache::new();
         let digest = KeyDigest::of("k");
-        assert_eq!(cache.get(&digest, at(0)), Lookup::Absent);
+        assert_eq!(cache.get(&digest, None, at(0)), Lookup::Absent);
         cache.insert(digest, Some(record("1")), at(0));
         let found = record("1");
-        assert_eq!(cache.get(&digest, at(1_999)), Lookup::Fresh(Some(&found)));
-        assert_eq!(cache.get(&digest, at(2_000)), Lookup::Stale(Some(&found)));
-        assert_eq!(cache.get(&digest, at(5_000)), Lookup::Expired(Some(&found)));
+        assert_eq!(
+            cache.get(&digest, None, at(1_999)),
+            Lookup::Fresh(Some(&found))
+        );
+        assert_eq!(
+            cache.get(&digest, None, at(2_000)),
+            Lookup::Stale(Some(&found))
+        );
+        assert_eq!(
+            cache.get(&digest, None, at(5_000)),
+            Lookup::Expired(Some(&found))
+        );
+        let failing = Some(at(4_000));
+        assert_eq!(
+            cache.get(&digest, failing, at(5_000)),
+            Lookup::Stale(Some(&found))
+        );
         cache.insert(digest, None, at(6_000));
-        assert_eq!(cache.get(&digest, at(6_000)), Lookup::Fresh(None));
+        assert_eq!(cache.get(&digest, None, at(6_000)), Lookup::Fresh(None));
         assert_eq!(cache.len(), 1);
     }
 
@@ -190,7 +204,7 @@ mod tests {
             assert!(cache.len() <= 4);
         }
         assert_eq!(
-            cache.get(&KeyDigest::of("x99"), at(1)),
+            cache.get(&KeyDigest::of("x99"), None, at(1)),
             Lookup::Fresh(None),
             "newest negative is kept"
         );
@@ -200,7 +214,7 @@ mod tests {
         assert!(cache.negatives.is_empty(), "negatives give way to records");
         cache.insert(KeyDigest::of("x"), None, at(1));
         assert_eq!(
-            cache.get(&KeyDigest::of("x"), at(1)),
+            cache.get(&KeyDigest::of("x"), None, at(1)),
             Lookup::Absent,
             "no room for a negative answer"
         );
@@ -213,9 +227,9 @@ mod tests {
         cache.insert(KeyDigest::of("b"), Some(record("b")), at(1));
         cache.insert(KeyDigest::of("a"), Some(record("a")), at(2));
         cache.insert(KeyDigest::of("c"), Some(record("c")), at(3));
-        assert_eq!(cache.get(&KeyDigest::of("b"), at(3)), Lookup::Absent);
+        assert_eq!(cache.get(&KeyDigest::of("b"), None, at(3)), Lookup::Absent);
         assert!(matches!(
-            cache.get(&KeyDigest::of("a"), at(3)),
+            cache.get(&KeyDigest::of("a"), None, at(3)),
             Lookup::Fresh(Some(_))
         ));
     }
@@ -225,7 +239,7 @@ mod tests {
         let mut cache = KeyCache::with_len_max(8);
         cache.insert(KeyDigest::of("a"), Some(record("a")), at(0));
         cache.remove(&KeyDigest::of("a"));
-        assert_eq!(cache.get(&KeyDigest::of("a"), at(0)), Lookup::Absent);
+        assert_eq!(cache.get(&KeyDigest::of("a"), None, at(0)), Lookup::Absent);
         assert!(cache.is_empty() && cache.records.is_empty());
     }
 
@@ -238,15 +252,18 @@ mod tests {
         cache.expire();
         let found = record("a");
         assert_eq!(
-            cache.get(&KeyDigest::of("a"), at(now)),
+            cache.get(&KeyDigest::of("a"), None, at(now)),
             Lookup::Expired(Some(&found))
         );
         assert_eq!(
-            cache.get(&KeyDigest::of("b"), at(now)),
+            cache.get(&KeyDigest::of("b"), None, at(now)),
             Lookup::Expired(None)
         );
         cache.insert(KeyDigest::of("a"), None, at(now));
-        assert_eq!(cache.get(&KeyDigest::of("a"), at(now)), Lookup::Fresh(None));
+        assert_eq!(
+            cache.get(&KeyDigest::of("a"), None, at(now)),
+            Lookup::Fresh(None)
+        );
         assert!(cache.records.is_empty() && cache.len() == 2);
     }
 }
