@@ -3,8 +3,9 @@
 //! Changes are made at one Worker and felt at another one, which has just used the key
 //! and so has it in its cache.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use gateway::admin_api::rfc3339;
 use gateway_tests::harness::{Gateway, IN_FORCE, Key, SOON, within};
 use gateway_tests::provider::Provider;
 use libtest_mimic::Trial;
@@ -23,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
         ended_keys_stop_at_another_isolate_within_the_bound,
         rotated_key_works_through_its_grace_and_no_longer,
+        key_stops_at_the_instant_it_expires,
         rotation_is_checked_and_shows_the_secret_once,
     ]
 }
@@ -73,6 +75,24 @@ impl Pair {
             assert!(late < IN_FORCE, "{what}: still accepted after {late:?}");
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Uses the secret at both Workers until it is refused, which must be between these two times. It is in
+    /// the cache of both isolates all the while.
+    async fn stops_between(&self, secret: &str, early: Instant, late: Instant) {
+        let stops = async |at: &str| loop {
+            let asked = Instant::now();
+            let status = self.status(secret, at).await;
+            if Instant::now() + CLOCKS < early {
+                assert_eq!(status, 200, "before its end");
+            } else if asked > late + CLOCKS {
+                assert_eq!(status, 401, "after its end");
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        };
+        let both = async { tokio::join!(stops(self.gateway.base_url()), stops(&self.second)) };
+        within(SOON, "the secret stops", both).await;
     }
 
     async fn rotate(&self, key: &Key, body: Value) -> Value {
@@ -134,20 +154,8 @@ async fn rotated_key_works_through_its_grace_and_no_longer() {
     for at in both {
         assert_eq!(pair.status(&new, at).await, 200, "the new secret, at once");
     }
-    // The old secret is used all the time, so that its record is in the cache of both isolates.
-    let stops = async |at: &str| loop {
-        let asked = Instant::now();
-        let status = pair.status(&key.secret, at).await;
-        if Instant::now() + CLOCKS < before + GRACE {
-            assert_eq!(status, 200, "within the grace");
-        } else if asked > after + GRACE + CLOCKS {
-            assert_eq!(status, 401, "after the grace");
-            return;
-        }
-        tokio::time::sleep(POLL).await;
-    };
-    let both_stop = async { tokio::join!(stops(both[0]), stops(both[1])) };
-    within(SOON, "the old secret stops", both_stop).await;
+    pair.stops_between(&key.secret, before + GRACE, after + GRACE)
+        .await;
     for at in both {
         assert_eq!(pair.status(&new, at).await, 200, "the new one goes on");
     }
@@ -155,6 +163,19 @@ async fn rotated_key_works_through_its_grace_and_no_longer() {
     let shown = pair.gateway.admin("GET", &path).send().await.expect(200);
     assert_eq!(shown.json()["previous_expires_at"], Value::Null);
     assert!(!shown.text().contains(&new), "shown once");
+}
+
+async fn key_stops_at_the_instant_it_expires() {
+    let pair = Pair::start().await;
+    let before = Instant::now();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    let ends = admission::Instant::from_millis((now + GRACE).as_millis() as u64);
+    let key = pair.gateway.key("expiring");
+    let key = key.field("expires_at", json!(rfc3339(ends))).create().await;
+    pair.stops_between(&key.secret, before + GRACE, Instant::now() + GRACE)
+        .await;
 }
 
 async fn rotation_is_checked_and_shows_the_secret_once() {

@@ -2,7 +2,7 @@
 //!
 //! What the limiter objects see right now, and whether everything a request needs can be reached.
 
-use futures::future::join_all;
+use futures::future::{join_all, join3};
 use gateway::admin_api::{List, LiveView, ReadyView};
 use gateway::config::Server;
 use gateway::error::GatewayError;
@@ -47,13 +47,22 @@ async fn view(admin: &Admin<'_>, server: &Server) -> Result<LiveView, GatewayErr
 
 /// `GET /health/ready`: open to everybody, so it names problems and no values.
 pub(super) async fn ready(isolate: &Rc<Isolate>) -> Answer {
-    let read = async |statement| isolate.store.read::<VersionRow>(&statement).await;
-    let version = read(sql::config_version_read()).await;
+    let (version, schema) = (sql::config_version_read(), sql::schema_version_read());
+    let (version, schema, limiter) = join3(
+        isolate.store.read::<VersionRow>(&version),
+        // By itself: it fails on a database that is too old, which is what it is asked for.
+        isolate.store.read::<VersionRow>(&schema),
+        isolate.admission.live(PROBE),
+    )
+    .await;
     let config_version = version.ok().and_then(sql::config_version);
-    let schema = read(sql::schema_version_read()).await;
-    let schema_version =
-        sql::schema_version(schema.as_ref().map(Vec::clone).map_err(StoreError::text));
-    let limiter = isolate.admission.live(PROBE).await.is_ok();
-    let view = ReadyView::new(&isolate.settings, config_version, schema_version, limiter);
+    let schema = schema.as_ref().map(Vec::clone);
+    let schema_version = sql::schema_version(schema.map_err(StoreError::text));
+    let view = ReadyView::new(
+        &isolate.settings,
+        config_version,
+        schema_version,
+        limiter.is_ok(),
+    );
     respond(view.http_status(), &view)
 }
