@@ -18,6 +18,7 @@ mod clients;
 mod configuration;
 mod crowd;
 mod dev;
+mod disk;
 mod fidelity;
 mod immediate;
 mod keys;

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use gateway_tests::harness::{Gateway, SOON, within};
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::disk;
 use crate::stage::{self, Stage};
 
 /// From this age on a copy of the configuration is asked for again before it is used.
@@ -20,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
         without_the_database_inference_goes_on_and_the_admin_api_says_so,
         switch_of_the_database_exists_only_where_faults_may_be_injected,
+        database_that_is_older_than_the_code_is_not_ready,
     ]
 }
 
@@ -153,4 +157,28 @@ async fn switch_of_the_database_exists_only_where_faults_may_be_injected() {
             .expect_error(422, "invalid_field");
     }
     faulty.admin("GET", "/api/servers").send().await.expect(200);
+}
+
+async fn database_that_is_older_than_the_code_is_not_ready() {
+    let state = TempDir::with_prefix("sluice-state-").expect("a temporary directory");
+    let start = || Gateway::serve().state(state.path()).start();
+    for older in [
+        "UPDATE schema_version SET version = 1",
+        // As the first migration left it.
+        "DROP TABLE schema_version",
+    ] {
+        let gateway = start().await;
+        gateway.stop(Signal::SIGTERM, SOON).await;
+        disk::change(state.path(), older, &[]);
+        let gateway = start().await;
+        let ready = gateway.request("GET", "/health/ready").send().await;
+        let ready = ready.expect(503).json();
+        assert_eq!(
+            (&ready["database"], &ready["schema_version"]),
+            (&json!(true), &json!(1))
+        );
+        let problem = ready["problems"][0].as_str().expect("a problem");
+        assert!(problem.contains("apply the migrations"), "{problem}");
+        gateway.stop(Signal::SIGTERM, SOON).await;
+    }
 }
