@@ -20,6 +20,7 @@ mod crowd;
 mod dev;
 mod disk;
 mod fidelity;
+mod identity;
 mod immediate;
 mod keys;
 mod leaving;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         answers::trials(),
         refusals::trials(),
         admin::trials(),
+        identity::trials(),
         configuration::trials(),
         propagation::trials(),
         keys::trials(),

@@ -9,15 +9,16 @@ mod keys;
 mod live;
 mod server_test;
 mod servers;
+mod session;
 
 use std::rc::Rc;
 
 use gateway::admin_api::{ConfigVersionView, DatabaseFault, Rules};
-use gateway::auth::{self, Role};
 use gateway::envelope::Keyring;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::faults;
-use gateway::routes::{Access, Route};
+use gateway::identity::Identity;
+use gateway::routes::Route;
 use gateway::sql::{self, Edit, Statement};
 use serde::{Deserialize, Serialize};
 use worker::{Context, D1Result, Request, Response};
@@ -26,13 +27,13 @@ use crate::clock::now;
 use crate::http::json;
 use crate::isolate::Isolate;
 use crate::store::{self, StoreError};
-use crate::{body, snapshot};
+use crate::{body, identity, snapshot};
 
 /// One admin request and what it may use.
 struct Admin<'a> {
     req: &'a Request,
     isolate: &'a Rc<Isolate>,
-    role: Role,
+    identity: Identity,
 }
 
 type Answer = Result<Response, GatewayError>;
@@ -50,9 +51,20 @@ pub(crate) async fn handle(
     if let Route::FaultLimiterReset(_) | Route::FaultDatabase = route {
         faults::allowed(&isolate.settings)?;
     }
-    let role = authorize(route.access(), req, isolate)?;
-    let admin = Admin { req, isolate, role };
+    if let Route::SessionBegin = route {
+        return session::begin(req, isolate).await;
+    }
+    if let Route::SessionEnd = route {
+        return session::end();
+    }
+    let identity = identity::authorize(route.access(), req, isolate).await?;
+    let admin = Admin {
+        req,
+        isolate,
+        identity,
+    };
     match route {
+        Route::SessionRead => respond(200, &admin.identity.view()),
         Route::ServersList => servers::list(&admin, ctx).await,
         Route::ServersCreate => servers::create(&admin).await,
         Route::ServersOrder => servers::reorder(&admin).await,
@@ -73,23 +85,14 @@ pub(crate) async fn handle(
         Route::ConfigVersion => config_version(&admin, ctx).await,
         Route::FaultLimiterReset(id) => reset_limiter(&admin, ctx, &id).await,
         Route::FaultDatabase => switch_database(&admin).await,
-        Route::Health | Route::HealthReady | Route::ChatCompletions | Route::Models => Err(
-            GatewayError::internal("a route of the data plane reached the control plane"),
-        ),
-    }
-}
-
-/// Deny by default: without a role there is no answer but an error.
-fn authorize(access: Access, req: &Request, isolate: &Isolate) -> Result<Role, GatewayError> {
-    let authorization = req.headers().get("authorization").ok().flatten();
-    let role = auth::admin_role(authorization.as_deref(), &isolate.settings);
-    let role = role.ok_or_else(|| auth::no_role(&isolate.settings))?;
-    match (access, role) {
-        (Access::Admin, Role::Viewer) => Err(GatewayError::new(
-            ErrorCode::Forbidden,
-            "A viewer may read but not change anything; use the admin token.",
+        Route::Health
+        | Route::HealthReady
+        | Route::SessionBegin
+        | Route::SessionEnd
+        | Route::ChatCompletions
+        | Route::Models => Err(GatewayError::internal(
+            "a route that needs no identity came too far",
         )),
-        _ => Ok(role),
     }
 }
 
@@ -121,27 +124,16 @@ async fn switch_database(admin: &Admin<'_>) -> Answer {
 impl Admin<'_> {
     /// The JSON body of this request.
     async fn body(&self) -> Result<Vec<u8>, GatewayError> {
-        self.check_content_type()?;
-        self.bytes().await
+        json_body(self.req).await
     }
 
     /// The JSON body of this request; empty if it has none, and then of no type.
     async fn body_if_any(&self) -> Result<Vec<u8>, GatewayError> {
-        let bytes = self.bytes().await?;
+        let bytes = bounded_body(self.req).await?;
         if !bytes.is_empty() {
-            self.check_content_type()?;
+            check_content_type(self.req)?;
         }
         Ok(bytes)
-    }
-
-    async fn bytes(&self) -> Result<Vec<u8>, GatewayError> {
-        let body = body::read(self.req, gateway::admin_api::check_length).await?;
-        Ok(body.bytes)
-    }
-
-    fn check_content_type(&self) -> Result<(), GatewayError> {
-        let content_type = self.req.headers().get("content-type").ok().flatten();
-        gateway::admin_api::check_content_type(content_type.as_deref())
     }
 
     fn query(&self) -> String {
@@ -161,12 +153,11 @@ impl Admin<'_> {
         }
     }
 
-    fn edit(&self) -> Edit<'static> {
-        let actor = match self.role {
-            Role::Admin => "admin",
-            Role::Viewer => "viewer",
-        };
-        Edit { actor, at: now() }
+    fn edit(&self) -> Edit<'_> {
+        Edit {
+            actor: self.identity.actor(),
+            at: now(),
+        }
     }
 
     fn keyring(&self) -> Option<&Keyring> {
@@ -192,6 +183,21 @@ impl Admin<'_> {
     }
 }
 
+async fn json_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
+    check_content_type(req)?;
+    bounded_body(req).await
+}
+
+async fn bounded_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
+    let body = body::read(req, gateway::admin_api::check_length).await?;
+    Ok(body.bytes)
+}
+
+fn check_content_type(req: &Request) -> Result<(), GatewayError> {
+    let content_type = req.headers().get("content-type").ok().flatten();
+    gateway::admin_api::check_content_type(content_type.as_deref())
+}
+
 /// Rows of one result of a write.
 fn rows_at<T: for<'a> Deserialize<'a>>(
     results: &[D1Result],
@@ -215,6 +221,13 @@ fn set_header(response: &Response, name: &str, value: &str) -> Result<(), Gatewa
         .headers()
         .set(name, value)
         .map_err(|error| GatewayError::internal(error.to_string()))
+}
+
+fn no_keyring(consequence: &str) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::NotConfigured,
+        format!("{consequence}: the secret ENCRYPTION_KEY is not set or unusable."),
+    )
 }
 
 fn not_found() -> GatewayError {

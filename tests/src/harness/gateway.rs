@@ -67,6 +67,8 @@ impl Start {
             ("ADMIN_TOKEN", "blackbox-admin-token-0123456789"),
             ("VIEWER_TOKEN", "blackbox-viewer-token-0123456789"),
             ("ENCRYPTION_KEY", ENCRYPTION_KEY),
+            // Tests of refusals send more wrong tokens from one address than anybody else may.
+            ("AUTH_FAILURES_PER_MINUTE", "1000"),
         ];
         let variables = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {

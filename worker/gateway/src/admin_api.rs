@@ -11,7 +11,7 @@
 //! Invariant: no view contains a secret, except [`KeyCreated`], which exists to show one once.
 
 mod audit;
-mod base_url;
+pub(crate) mod base_url;
 mod body;
 pub mod bounds;
 mod change;
@@ -22,6 +22,7 @@ mod live;
 mod object;
 mod page;
 mod server;
+mod sign_in;
 mod time;
 mod version;
 
@@ -39,6 +40,7 @@ pub use server::{
     KeyState, SERVER_ID_RANDOM_BYTES, ServerCreate, ServerOrder, ServerPatch, ServerReplace,
     ServerSettings, ServerView, server_id,
 };
+pub use sign_in::SignIn;
 pub use time::{parse_rfc3339, rfc3339};
 pub use version::{ConfigVersionView, etag, if_match};
 

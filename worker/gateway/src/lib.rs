@@ -6,13 +6,17 @@
 //!
 //! Invariant: nothing here depends on a platform crate and nothing here panics on any input.
 
+pub mod access;
 pub mod admin_api;
+pub mod attempts;
 pub mod auth;
 pub mod chat;
 pub mod config;
 pub mod envelope;
 pub mod error;
 pub mod faults;
+pub mod identity;
+pub mod log_row;
 pub mod observer;
 pub mod overflow;
 pub mod progress;
@@ -21,6 +25,7 @@ pub mod retry;
 pub mod route;
 pub mod routes;
 pub mod server_test;
+pub mod session;
 pub mod settings;
 pub mod settlement;
 pub mod sql;

@@ -36,6 +36,9 @@ pub enum Access {
 pub enum Route {
     Health,
     HealthReady,
+    SessionBegin,
+    SessionRead,
+    SessionEnd,
     ChatCompletions,
     Models,
     ServersList,
@@ -97,6 +100,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/v1/models", |_| Route::Models),
     endpoint("GET", "/health", |_| Route::Health),
     endpoint("GET", "/health/ready", |_| Route::HealthReady),
+    endpoint("POST", "/api/session", |_| Route::SessionBegin),
+    endpoint("GET", "/api/session", |_| Route::SessionRead),
+    endpoint("DELETE", "/api/session", |_| Route::SessionEnd),
     endpoint("GET", "/api/servers", |_| Route::ServersList),
     endpoint("POST", "/api/servers", |_| Route::ServersCreate),
     endpoint("PUT", "/api/servers/order", |_| Route::ServersOrder),
@@ -128,9 +134,12 @@ impl Route {
     #[must_use]
     pub const fn access(&self) -> Access {
         match self {
-            Self::Health | Self::HealthReady => Access::Public,
+            Self::Health | Self::HealthReady | Self::SessionBegin | Self::SessionEnd => {
+                Access::Public
+            }
             Self::ChatCompletions | Self::Models => Access::Client,
-            Self::ServersList
+            Self::SessionRead
+            | Self::ServersList
             | Self::ServerRead(_)
             | Self::ServerLive(_)
             | Self::KeysList
@@ -296,10 +305,11 @@ mod tests {
             .iter()
             .filter(|endpoint| endpoint.pattern.starts_with("/api/"))
         {
-            let expected = if endpoint.method == "GET" {
-                Access::Viewer
-            } else {
-                Access::Admin
+            let expected = match (endpoint.method, endpoint.pattern) {
+                // How one gets and gives up an identity.
+                ("POST" | "DELETE", "/api/session") => Access::Public,
+                ("GET", _) => Access::Viewer,
+                _ => Access::Admin,
             };
             assert_eq!(
                 endpoint.access(),

@@ -46,10 +46,8 @@ pub enum Reply {
     Answer {
         /// Its status.
         status: u16,
-        /// Its body, as far as it was read.
-        body: Vec<u8>,
-        /// Whether that is all of it.
-        whole: bool,
+        /// Its body; None if that is longer than [`ANSWER_BYTES_MAX`].
+        body: Option<Vec<u8>>,
     },
     /// No connection, or it broke before the end of the answer; the text is the platform's.
     Unreachable(String),
@@ -131,12 +129,8 @@ impl ServerTestView {
 
 /// The names of the server's models, or why there are none.
 fn listed(reply: &Reply, key: &Secret) -> Result<Vec<String>, String> {
-    let (status, body, whole) = match reply {
-        Reply::Answer {
-            status,
-            body,
-            whole,
-        } => (*status, body, *whole),
+    let (status, body) = match reply {
+        Reply::Answer { status, body } => (*status, body.as_deref()),
         Reply::Unreachable(reason) => {
             let reason = quoted(reason, key);
             return Err(format!(
@@ -150,29 +144,29 @@ fn listed(reply: &Reply, key: &Secret) -> Result<Vec<String>, String> {
             ));
         }
     };
-    let advice = match status {
-        200..=299 if !whole => {
+    let advice = match (status, body) {
+        (200..=299, None) => {
             return Err(format!(
                 "The list of models is longer than {ANSWER_BYTES_MAX} bytes."
             ));
         }
-        200..=299 => {
+        (200..=299, Some(body)) => {
             return names(body).ok_or_else(|| {
                 "The answer is no list of models. Check that `base_url` leads to an OpenAI-compatible API."
                     .to_owned()
             });
         }
-        300..=399 => {
+        (300..=399, _) => {
             "The server redirects, which is not followed. Enter the address that it leads to as `base_url`."
         }
-        401 | 403 => "The server does not accept the API key.",
-        404 => {
+        (401 | 403, _) => "The server does not accept the API key.",
+        (404, _) => {
             "The server has no list of models at this address. Check `base_url`; it usually ends in `/v1`."
         }
-        429 => "The server asks for fewer requests. Test it again later.",
+        (429, _) => "The server asks for fewer requests. Test it again later.",
         _ => "The server failed to list its models.",
     };
-    let message = message(body).map(|text| quoted(&text, key));
+    let message = body.and_then(message).map(|text| quoted(&text, key));
     let said = message.map_or_else(String::new, |text| format!(" It says: {text}"));
     Err(format!("{advice}{said}"))
 }
@@ -248,8 +242,7 @@ mod tests {
     fn answer(status: u16, body: impl Into<Vec<u8>>) -> Reply {
         Reply::Answer {
             status,
-            body: body.into(),
-            whole: true,
+            body: Some(body.into()),
         }
     }
 
@@ -317,12 +310,11 @@ mod tests {
                 "{body}"
             );
         }
-        let cut = Reply::Answer {
+        let long = Reply::Answer {
             status: 200,
-            body: b"{\"data\":[".to_vec(),
-            whole: false,
+            body: None,
         };
-        assert!(error(&cut).contains("longer than 1048576 bytes"));
+        assert!(error(&long).contains("longer than 1048576 bytes"));
     }
 
     #[test]

@@ -7,16 +7,12 @@ use futures::future::{Either, select};
 use gateway::server_test::ServerTestView;
 use gateway::server_test::{self, ANSWER_BYTES_MAX, ANSWER_WAIT_MAX, ModelsRequest, Reply};
 use gateway::sql::{self, ServerRow};
-use wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::{AbortController, ReadableStreamDefaultReader};
-use worker::{
-    AbortSignal, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
-    ResponseBody,
-};
+use worker::web_sys::AbortController;
+use worker::{AbortSignal, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
 
 use super::{Admin, Answer, not_found, respond};
+use crate::body;
 use crate::clock::now;
-use crate::stream::read_chunk;
 
 pub(super) async fn run(admin: &Admin<'_>, id: &str) -> Answer {
     let rows: Vec<ServerRow> = admin.rows(sql::server_by_id(id)).await?;
@@ -61,30 +57,8 @@ async fn exchange(request: &ModelsRequest, signal: &AbortSignal) -> worker::Resu
     let fetch = Fetch::Request(Request::new_with_init(&request.url, &init)?);
     let response = fetch.send_with_signal(signal).await?;
     let status = response.status_code();
-    let (body, whole) = read(response).await?;
-    Ok(Reply::Answer {
-        status,
-        body,
-        whole,
-    })
-}
-
-/// The body up to its bound, and whether that is all of it.
-async fn read(response: Response) -> Result<(Vec<u8>, bool), JsValue> {
-    let mut bytes = Vec::new();
-    let (_, ResponseBody::Stream(stream)) = response.into_parts() else {
-        return Ok((bytes, true));
-    };
-    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
-    while let Some(chunk) = read_chunk(&reader).await? {
-        let chunk = chunk.to_vec();
-        if bytes.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
-            drop(reader.cancel());
-            return Ok((bytes, false));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok((bytes, true))
+    let body = body::read_response(response, ANSWER_BYTES_MAX).await?;
+    Ok(Reply::Answer { status, body })
 }
 
 fn unreachable(error: &worker::Error) -> Reply {
