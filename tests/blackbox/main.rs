@@ -19,19 +19,24 @@ mod clients;
 mod configuration;
 mod crowd;
 mod dev;
+mod disk;
 mod fidelity;
 mod hardening;
 mod identity;
 mod immediate;
+mod keys;
 mod leaving;
 mod limits;
 mod logs;
+mod outage;
 mod overflow;
 mod progress;
+mod propagation;
 mod queue;
 mod random;
 mod refusals;
 mod restart;
+mod rotation;
 mod stage;
 mod state;
 mod streaming;
@@ -77,6 +82,10 @@ fn main() -> ExitCode {
         admin::trials(),
         identity::trials(),
         configuration::trials(),
+        propagation::trials(),
+        keys::trials(),
+        rotation::trials(),
+        outage::trials(),
         state::trials(),
         canary::trials(),
         logs::trials(),

@@ -10,10 +10,12 @@
 //!
 //! Invariant: no view contains a secret, except [`KeyCreated`], which exists to show one once.
 
+mod audit;
 pub(crate) mod base_url;
 mod body;
 pub mod bounds;
 mod change;
+mod fault;
 mod fields;
 mod key;
 mod live;
@@ -25,11 +27,13 @@ mod sign_in;
 mod time;
 mod version;
 
+pub use audit::{AuditQuery, AuditView, TargetKind};
 pub use body::{check_content_type, check_length};
 pub use change::Change;
+pub use fault::DatabaseFault;
 pub use key::{
-    KEY_ID_RANDOM_BYTES, KEY_RANDOM_BYTES, KeyCreate, KeyCreated, KeyPatch, KeyView, NewKey,
-    gateway_key_id,
+    KEY_ID_RANDOM_BYTES, KEY_RANDOM_BYTES, KeyCreate, KeyCreated, KeyPatch, KeyRotate, KeyView,
+    NewKey, gateway_key_id,
 };
 pub use live::{LiveView, ReadyView};
 pub use page::{Cursor, List, Page};

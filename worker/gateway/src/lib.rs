@@ -29,6 +29,7 @@ pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod routes;
+pub mod server_test;
 pub mod session;
 pub mod settings;
 pub mod settlement;

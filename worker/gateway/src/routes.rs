@@ -49,14 +49,18 @@ pub enum Route {
     ServerPatch(String),
     ServerDelete(String),
     ServerLive(String),
+    ServerTest(String),
     KeysList,
     KeysCreate,
     KeyRead(String),
     KeyPatch(String),
     KeyDelete(String),
+    KeyRotate(String),
     Live,
+    Audit,
     ConfigVersion,
     FaultLimiterReset(String),
+    FaultDatabase,
 }
 
 /// One line of the table.
@@ -107,18 +111,22 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("PATCH", "/api/servers/{id}", Route::ServerPatch),
     endpoint("DELETE", "/api/servers/{id}", Route::ServerDelete),
     endpoint("GET", "/api/servers/{id}/live", Route::ServerLive),
+    endpoint("POST", "/api/servers/{id}/test", Route::ServerTest),
     endpoint("GET", "/api/keys", |_| Route::KeysList),
     endpoint("POST", "/api/keys", |_| Route::KeysCreate),
     endpoint("GET", "/api/keys/{id}", Route::KeyRead),
     endpoint("PATCH", "/api/keys/{id}", Route::KeyPatch),
     endpoint("DELETE", "/api/keys/{id}", Route::KeyDelete),
+    endpoint("POST", "/api/keys/{id}/rotate", Route::KeyRotate),
     endpoint("GET", "/api/live", |_| Route::Live),
+    endpoint("GET", "/api/audit", |_| Route::Audit),
     endpoint("GET", "/api/config/version", |_| Route::ConfigVersion),
     endpoint(
         "POST",
         "/api/faults/limiter/{id}/reset",
         Route::FaultLimiterReset,
     ),
+    endpoint("PUT", "/api/faults/database", |_| Route::FaultDatabase),
 ];
 
 impl Route {
@@ -137,16 +145,20 @@ impl Route {
             | Self::KeysList
             | Self::KeyRead(_)
             | Self::Live
+            | Self::Audit
             | Self::ConfigVersion => Access::Viewer,
             Self::ServersCreate
             | Self::ServersOrder
             | Self::ServerReplace(_)
             | Self::ServerPatch(_)
             | Self::ServerDelete(_)
+            | Self::ServerTest(_)
             | Self::KeysCreate
             | Self::KeyPatch(_)
             | Self::KeyDelete(_)
-            | Self::FaultLimiterReset(_) => Access::Admin,
+            | Self::KeyRotate(_)
+            | Self::FaultLimiterReset(_)
+            | Self::FaultDatabase => Access::Admin,
         }
     }
 }

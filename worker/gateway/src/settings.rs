@@ -112,7 +112,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "FAULT_INJECTION",
         default: Some("off"),
         secret: false,
-        doc: "`on`: the admin may reset limiters to test recovery. Refused where `ENVIRONMENT` is `production`.",
+        doc: "`on`: the admin may reset limiters and switch D1 off to test recovery. Refused where `ENVIRONMENT` is `production`.",
     },
     Variable {
         name: "FAULT_LEASE_MS",
