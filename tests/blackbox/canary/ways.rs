@@ -7,6 +7,7 @@ use gateway_tests::harness::raw::Connection;
 use gateway_tests::harness::{Answer, Chat, Gateway, Key, SOON, Server, within};
 use gateway_tests::provider::Provider;
 use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 /// Text of a prompt that is in nothing else.
 pub(super) const PROMPT: &str = "canary-prompt-5b1f0e7a93";
@@ -123,15 +124,11 @@ impl<'g> Stage<'g> {
     /// An answer that shows a new secret, which then is one more to look for.
     async fn shows_secret(&mut self, method: &str, path: &str, body: &Value) {
         let answer = self.gateway.admin(method, path).json(body).send().await;
-        match answer.json()["key"].as_str() {
-            Some(secret) => {
-                let what = format!("the key that {method} {path} showed");
-                self.secrets.push((what, secret.to_owned()));
-            }
-            None => self
-                .told_to_admins
-                .push(Told::new(&format!("{method} {path}"), &answer)),
-        }
+        let object = answer.json();
+        let secret = object["key"].as_str();
+        let secret = secret.unwrap_or_else(|| panic!("{method} {path}: {object}"));
+        let what = format!("the key that {method} {path} showed");
+        self.secrets.push((what, secret.to_owned()));
     }
 }
 
@@ -401,12 +398,36 @@ pub(super) async fn control_plane(stage: &mut Stage<'_>) {
         ("GET", "/openapi.json"),
         ("GET", &main),
         ("GET", &key_path),
-        ("POST", &format!("{main}/test")),
         ("DELETE", &more),
     ] {
         stage.admin(method, path, None).await;
     }
+    server_tests(stage).await;
     credentials(stage).await;
+}
+
+/// Tests of a server that answers, and of one that quotes its key wherever it can.
+async fn server_tests(stage: &mut Stage<'_>) {
+    let path = format!("{}/test", stage.main.path());
+    stage.admin("POST", &path, None).await.expect(200);
+    let quoting = MockServer::start().await;
+    let server = stage.gateway.server("canary-quoting");
+    let server = server.base_url(&quoting.uri()).model("q").create().await;
+    let what = "the key of a server under test".to_owned();
+    stage.secrets.push((what, server.api_key.clone()));
+    let models = json!({"data": [{"id": server.api_key}, {"id": format!("x/{}", server.api_key)}]});
+    for answer in [
+        ResponseTemplate::new(200).set_body_json(&models),
+        ResponseTemplate::new(200).set_body_string(server.api_key.clone()),
+        ResponseTemplate::new(401).set_body_string(format!("no: Bearer {}", server.api_key)),
+        ResponseTemplate::new(302).insert_header("location", format!("/{}", server.api_key)),
+    ] {
+        quoting.reset().await;
+        let asked = Mock::given(wiremock::matchers::any()).respond_with(answer);
+        asked.mount(&quoting).await;
+        let path = format!("{}/test", server.path());
+        stage.admin("POST", &path, None).await.expect(200);
+    }
 }
 
 /// Right and wrong credentials of the control plane.
