@@ -154,6 +154,8 @@ pub(crate) fn failed(request_id: &str, failure: &GatewayError) {
 
 /// Where on Cloudflare's network this runs; elsewhere unknown.
 fn colo(req: &Request) -> Option<String> {
+    // Known already, and spares plain workerd the look-ups.
+    req.cf()?;
     let property = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = property(req.inner(), "cf").filter(JsValue::is_object)?;
     property(&cf, "colo")?.as_string()
