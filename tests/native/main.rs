@@ -2,9 +2,10 @@
 //!
 //! Tests of what the black-box tests lean on (the demo provider, the raw
 //! connection) and of the repository's own promises (documents in two languages,
-//! tables of errors and variables, module docs).
+//! tables of errors and variables, the OpenAPI document, module docs).
 
 mod documents;
+mod openapi;
 mod provider;
 mod simulation;
 mod sources;

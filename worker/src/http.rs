@@ -9,6 +9,7 @@ use std::time::Duration;
 use admission::Instant;
 use admission::protocol::AdmissionFacts;
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::hardening;
 use gateway::routes::{self, Route};
 use gateway::upstream::{header_text, rate_limit_headers};
 use worker::{Context, Env, Headers, Request, Response, Result};
@@ -73,7 +74,8 @@ impl Trail {
 
 /// Answers one request.
 pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Response> {
-    let method = req.method().to_string();
+    // Not `Request::method`, which takes every method that it does not know for GET.
+    let method = req.inner().method();
     let route = routes::resolve(&method, &req.path());
     if let Ok(Route::Health) = route {
         return json(200, String::from(r#"{"status":"ok"}"#));
@@ -104,13 +106,19 @@ async fn control(
     ctx: &Context,
     trail: &Trail,
 ) -> Result<Response> {
-    match admin::handle(route, &req, isolate, ctx).await {
+    let response = match admin::handle(route, &req, isolate, ctx).await {
         Ok(response) => {
             response.headers().set("x-request-id", &trail.request_id)?;
-            Ok(response)
+            response
         }
-        Err(error) => error_response(&error, trail),
+        Err(error) => error_response(&error, trail)?,
+    };
+    harden(response.headers())?;
+    if hardening::came_over_https(&req.inner().url()) {
+        let (name, value) = hardening::STRICT_TRANSPORT_SECURITY;
+        response.headers().set(name, value)?;
     }
+    Ok(response)
 }
 
 /// The one translation of a failure into a response.
@@ -125,13 +133,22 @@ pub(crate) fn error_response(error: &GatewayError, trail: &Trail) -> Result<Resp
     Ok(response)
 }
 
-/// A JSON response; nothing that this gateway says itself may be kept by a cache.
+/// The security headers of whatever this gateway says itself.
+pub(crate) fn harden(headers: &Headers) -> Result<()> {
+    for (name, value) in hardening::HEADERS {
+        headers.set(name, value)?;
+    }
+    Ok(())
+}
+
+/// A JSON response.
 pub(crate) fn json(status: u16, body: String) -> Result<Response> {
-    Ok(Response::builder()
+    let response = Response::builder()
         .with_status(status)
         .with_header("content-type", "application/json")?
-        .with_header("cache-control", "no-store")?
-        .fixed(body.into_bytes()))
+        .fixed(body.into_bytes());
+    harden(response.headers())?;
+    Ok(response)
 }
 
 fn request_id(req: &Request) -> std::result::Result<String, GatewayError> {

@@ -14,6 +14,7 @@ mod base_url;
 mod body;
 pub mod bounds;
 mod change;
+mod described;
 mod fields;
 mod key;
 mod live;

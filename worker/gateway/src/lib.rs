@@ -13,7 +13,10 @@ pub mod config;
 pub mod envelope;
 pub mod error;
 pub mod faults;
+pub mod hardening;
 pub mod observer;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod overflow;
 pub mod progress;
 pub mod redact;

@@ -15,6 +15,7 @@ pub(super) enum Refused {
     Length,
     NotAbsolute,
     Characters,
+    Host,
     Credentials,
     Query,
     Fragment,
@@ -29,6 +30,8 @@ impl fmt::Display for Refused {
                 .write_str("must be an absolute https URL such as \"https://api.example.com/v1\""),
             Self::Characters => formatter
                 .write_str("must not contain white space, control characters or backslashes"),
+            Self::Host => formatter
+                .write_str("must have a host of letters, digits, hyphens, underscores and dots"),
             Self::Credentials => formatter.write_str(
                 "must not contain a user name or password: the key belongs in `api_key`",
             ),
@@ -54,6 +57,9 @@ pub(super) fn check(text: &str, allow_http: bool) -> Result<String, Refused> {
         return Err(Refused::Characters);
     }
     let url = Url::parse(text).map_err(|_| Refused::NotAbsolute)?;
+    if !has_plain_host(&url) {
+        return Err(Refused::Host);
+    }
     let (_, after_scheme) = text.split_once("://").ok_or(Refused::NotAbsolute)?;
     if after_scheme.starts_with('/') {
         return Err(Refused::NotAbsolute);
@@ -78,6 +84,16 @@ pub(super) fn check(text: &str, allow_http: bool) -> Result<String, Refused> {
         _ => return Err(Refused::NotAbsolute),
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// The standard lets a name have characters that no name on any network has, such as `*` and `;`. Names in
+/// other scripts are ASCII here already.
+fn has_plain_host(url: &Url) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match url.host() {
+        Some(Host::Domain(name)) => name.bytes().all(is_plain),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => true,
+    }
 }
 
 /// `127.0.0.0/8`, `::1` and `localhost`. Other names are not resolved: what they mean can change.
@@ -151,6 +167,9 @@ mod tests {
             ("ftp://example.com", Refused::NotAbsolute),
             ("file:///etc/passwd", Refused::NotAbsolute),
             ("javascript://example.com/%0aalert(1)", Refused::NotAbsolute),
+            ("https://a*", Refused::Host),
+            ("https://*.example.com", Refused::Host),
+            ("https://a;b.example.com", Refused::Host),
             ("https://user:secret@example.com", Refused::Credentials),
             ("https://@example.com", Refused::Credentials),
             ("https://example.com/v1?key=1", Refused::Query),
