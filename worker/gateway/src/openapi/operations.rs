@@ -106,19 +106,27 @@ pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
 
 fn chat() -> Operation {
     use ErrorCode as Code;
+    let count = json!({"type": ["integer", "null"], "minimum": 0});
+    let counted = |description: &str| {
+        let mut schema = count.clone();
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("description".to_owned(), json!(description));
+        }
+        schema
+    };
     let properties = json!({
         "model": {"type": "string", "minLength": 1, "description": "Routes the request: the first enabled server that lists it takes it."},
-        "messages": {"description": "The conversation, in OpenAI's form."},
-        "stream": {"description": "`true`: the answer is an event stream."},
-        "stream_options": {"description": "`include_usage` is set to `true` on the way to the server; a client that did not ask for usage does not see it."},
-        "max_tokens": {"description": "Bounds the tokens that are reserved for the answer."},
-        "max_completion_tokens": {"description": "The same, and stronger."},
-        "n": {"description": "Answers asked for; multiplies the bound."},
+        "messages": {"type": ["array", "null"], "items": {"type": "object"}, "description": "The conversation, in OpenAI's form."},
+        "stream": {"type": ["boolean", "null"], "description": "`true`: the answer is an event stream."},
+        "stream_options": {"type": ["object", "null"], "description": "`include_usage` is set to `true` on the way to the server; a client that did not ask for usage does not see it."},
+        "max_tokens": counted("Bounds the tokens that are reserved for the answer."),
+        "max_completion_tokens": counted("The same, and stronger."),
+        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128, "description": "Answers asked for; multiplies the bound."},
     });
     let body = json!({"application/json": {
         "schema": {
             "type": "object", "required": ["model"], "properties": properties,
-            "description": "A chat in OpenAI's form. The gateway looks at these fields only and validates no more than `model`; everything is forwarded byte for byte.",
+            "description": "A chat in OpenAI's form. The gateway itself validates no more than `model` and looks at no other fields than these; everything is forwarded byte for byte, and the server judges it.",
         },
         "example": {"model": "demo-small", "messages": [{"role": "user", "content": "Good morning"}]},
     }});
@@ -144,7 +152,7 @@ fn chat() -> Operation {
             "type": "object", "description": "A chat completion, as the server sent it.",
         }))
         .answers_schema(200, "", "text/event-stream", json!({
-            "type": "string", "description": "Events of the server as they come. Comments (`: queued position=3 estimate_ms=1200`) tell the wait where `X-Queue-Progress` asked for it. A failure after the beginning is an event `error` with the shape of `Error`.",
+            "description": "Events of the server as they come. Comments (`: queued position=3 estimate_ms=1200`) tell the wait where `X-Queue-Progress` asked for it. A failure after the beginning is an event `error` with the shape of `Error`.",
         }))
         .with(&parameters::OF_EXCHANGE)
 }
