@@ -45,7 +45,11 @@ async function read(request, env) {
   if (pathname === "/") return readFile(request, env, "/index.html");
   const name = pathname.replace(/(\/index)?\.html$|\/$/, "");
   const page = isName(name) ? await readFile(request, env, name === "" ? "/index.html" : `${name}.html`) : null;
-  if (page && name !== pathname) return new Response(null, { status: 307, headers: { location: `${name || "/"}${search}` } });
+  if (page && name !== pathname) {
+    const headers = new Headers({ location: `${name || "/"}${search}` });
+    addHeaders(request, headers);
+    return new Response(null, { status: 307, headers });
+  }
   return page ?? readFile(request, env, pathname);
 }
 

@@ -19,6 +19,7 @@ mod clients;
 mod configuration;
 mod crowd;
 mod dev;
+mod docs;
 mod fidelity;
 mod immediate;
 mod leaving;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         refusals::trials(),
         admin::trials(),
         configuration::trials(),
+        docs::trials(),
         state::trials(),
         random::trials(),
         immediate::trials(),
@@ -91,7 +93,7 @@ fn main() -> ExitCode {
         limits::trials(),
         backpressure::waiting_trials(),
     ]);
-    let outside = joined([openapi::trials()]);
+    let outside = joined([openapi::trials(), docs::browser_trials()]);
     let all_at_once = waiting.len();
     runtime().spawn(end_when_interrupted());
     let rounds = [
