@@ -11,12 +11,14 @@
     reason = "the durable_object macro generates undocumented exports"
 )]
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use admission::protocol::{
     Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
 };
 use futures::future::{Either, select};
+use gateway::attempts::{Attempt, Attempts, encode_verdict};
 use gateway::progress::HEARTBEAT;
 use js_sys::{Function, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -35,6 +37,8 @@ use crate::{ANSWER_HEADER, RESET};
 pub struct Limiter {
     /// Without its storage an object answers nothing: it must not grant what it cannot remember.
     shell: Result<Rc<Shell>>,
+    /// Only objects that count wrong credentials have any; they limit no server.
+    attempts: RefCell<Attempts>,
     state: Rc<State>,
 }
 
@@ -47,6 +51,7 @@ impl DurableObject for Limiter {
         };
         Self {
             shell: Shell::restore(state.storage().sql(), on_broken),
+            attempts: RefCell::default(),
             state,
         }
     }
@@ -79,6 +84,12 @@ impl DurableObject for Limiter {
                 shell.step(|admission, now| admission.set_limits(limits, now));
                 Answer::Line(String::from("1"))
             }),
+            "attempt" => Attempt::decode(message)
+                .ok_or_else(|| DecodeError::Malformed(String::from("no attempt")))
+                .map(|attempt| {
+                    let refused_until = self.attempts.borrow_mut().see(&attempt, now());
+                    Answer::Line(encode_verdict(refused_until))
+                }),
             "live" => Ok(Answer::Line(shell.live(now()).encode())),
             "reset" => {
                 reset(&self.state, RESET);

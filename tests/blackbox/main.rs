@@ -19,18 +19,24 @@ mod clients;
 mod configuration;
 mod crowd;
 mod dev;
+mod disk;
 mod docs;
 mod fidelity;
+mod identity;
 mod immediate;
+mod keys;
 mod leaving;
 mod limits;
 mod openapi;
+mod outage;
 mod overflow;
 mod progress;
+mod propagation;
 mod queue;
 mod random;
 mod refusals;
 mod restart;
+mod rotation;
 mod stage;
 mod state;
 mod streaming;
@@ -76,8 +82,13 @@ fn main() -> ExitCode {
         answers::trials(),
         refusals::trials(),
         admin::trials(),
+        identity::trials(),
         configuration::trials(),
         docs::trials(),
+        propagation::trials(),
+        keys::trials(),
+        rotation::trials(),
+        outage::trials(),
         state::trials(),
         random::trials(),
         immediate::trials(),

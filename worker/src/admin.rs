@@ -4,18 +4,21 @@
 //! from [`gateway::admin_api`], what is stored from [`gateway::sql`]. A change is one D1 batch; then
 //! this isolate forgets its copies, and the limiter object of the server hears its new limits at once.
 
+mod audit;
 mod keys;
 mod live;
+mod server_test;
 mod servers;
+mod session;
 
 use std::rc::Rc;
 
-use gateway::admin_api::{ConfigVersionView, Rules};
-use gateway::auth::{self, Role};
+use gateway::admin_api::{ConfigVersionView, DatabaseFault, Rules};
 use gateway::envelope::Keyring;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::faults;
-use gateway::routes::{Access, Route};
+use gateway::identity::Identity;
+use gateway::routes::Route;
 use gateway::sql::{self, Edit, Statement};
 use serde::{Deserialize, Serialize};
 use worker::{Context, D1Result, Request, Response};
@@ -24,13 +27,13 @@ use crate::clock::now;
 use crate::http::json;
 use crate::isolate::Isolate;
 use crate::store::{self, StoreError};
-use crate::{body, snapshot};
+use crate::{body, identity, snapshot};
 
 /// One admin request and what it may use.
 struct Admin<'a> {
     req: &'a Request,
     isolate: &'a Rc<Isolate>,
-    role: Role,
+    identity: Identity,
 }
 
 type Answer = Result<Response, GatewayError>;
@@ -45,13 +48,24 @@ pub(crate) async fn handle(
     if route == Route::HealthReady {
         return live::ready(isolate).await;
     }
-    if let Route::FaultLimiterReset(_) = route {
+    if let Route::FaultLimiterReset(_) | Route::FaultDatabase = route {
         faults::allowed(&isolate.settings)?;
     }
-    let role = authorize(route.access(), req, isolate)?;
-    let admin = Admin { req, isolate, role };
+    if let Route::SessionBegin = route {
+        return session::begin(req, isolate).await;
+    }
+    if let Route::SessionEnd = route {
+        return session::end();
+    }
+    let identity = identity::authorize(route.access(), req, isolate).await?;
+    let admin = Admin {
+        req,
+        isolate,
+        identity,
+    };
     match route {
-        Route::ServersList => servers::list(&admin).await,
+        Route::SessionRead => respond(200, &admin.identity.view()),
+        Route::ServersList => servers::list(&admin, ctx).await,
         Route::ServersCreate => servers::create(&admin).await,
         Route::ServersOrder => servers::reorder(&admin).await,
         Route::ServerRead(id) => servers::read(&admin, &id).await,
@@ -59,31 +73,26 @@ pub(crate) async fn handle(
         Route::ServerPatch(id) => servers::patch(&admin, &id).await,
         Route::ServerDelete(id) => servers::delete(&admin, &id).await,
         Route::ServerLive(id) => live::one(&admin, ctx, &id).await,
+        Route::ServerTest(id) => server_test::run(&admin, &id).await,
         Route::Live => live::all(&admin, ctx).await,
         Route::KeysList => keys::list(&admin).await,
         Route::KeysCreate => keys::create(&admin).await,
         Route::KeyRead(id) => keys::read(&admin, &id).await,
         Route::KeyPatch(id) => keys::patch(&admin, &id).await,
         Route::KeyDelete(id) => keys::delete(&admin, &id).await,
+        Route::KeyRotate(id) => keys::rotate(&admin, &id).await,
+        Route::Audit => audit::list(&admin).await,
         Route::ConfigVersion => config_version(&admin, ctx).await,
         Route::FaultLimiterReset(id) => reset_limiter(&admin, ctx, &id).await,
-        Route::Health | Route::HealthReady | Route::ChatCompletions | Route::Models => Err(
-            GatewayError::internal("a route of the data plane reached the control plane"),
-        ),
-    }
-}
-
-/// Deny by default: without a role there is no answer but an error.
-fn authorize(access: Access, req: &Request, isolate: &Isolate) -> Result<Role, GatewayError> {
-    let authorization = req.headers().get("authorization").ok().flatten();
-    let role = auth::admin_role(authorization.as_deref(), &isolate.settings);
-    let role = role.ok_or_else(|| auth::no_role(&isolate.settings))?;
-    match (access, role) {
-        (Access::Admin, Role::Viewer) => Err(GatewayError::new(
-            ErrorCode::Forbidden,
-            "A viewer may read but not change anything; use the admin token.",
+        Route::FaultDatabase => switch_database(&admin).await,
+        Route::Health
+        | Route::HealthReady
+        | Route::SessionBegin
+        | Route::SessionEnd
+        | Route::ChatCompletions
+        | Route::Models => Err(GatewayError::internal(
+            "a route that needs no identity came too far",
         )),
-        _ => Ok(role),
     }
 }
 
@@ -105,14 +114,26 @@ async fn reset_limiter(admin: &Admin<'_>, ctx: &Context, id: &str) -> Answer {
     Ok(no_content())
 }
 
+/// Fault injection: whether D1 answers this isolate.
+async fn switch_database(admin: &Admin<'_>) -> Answer {
+    let fault = DatabaseFault::parse(&admin.body().await?)?;
+    admin.isolate.store.set_available(fault.available);
+    Ok(no_content())
+}
+
 impl Admin<'_> {
     /// The JSON body of this request.
     async fn body(&self) -> Result<Vec<u8>, GatewayError> {
-        let content_type = self.req.headers().get("content-type").ok().flatten();
-        gateway::admin_api::check_content_type(content_type.as_deref())?;
-        Ok(body::read(self.req, gateway::admin_api::check_length)
-            .await?
-            .bytes)
+        json_body(self.req).await
+    }
+
+    /// The JSON body of this request; empty if it has none, and then of no type.
+    async fn body_if_any(&self) -> Result<Vec<u8>, GatewayError> {
+        let bytes = bounded_body(self.req).await?;
+        if !bytes.is_empty() {
+            check_content_type(self.req)?;
+        }
+        Ok(bytes)
     }
 
     fn query(&self) -> String {
@@ -132,12 +153,11 @@ impl Admin<'_> {
         }
     }
 
-    fn edit(&self) -> Edit<'static> {
-        let actor = match self.role {
-            Role::Admin => "admin",
-            Role::Viewer => "viewer",
-        };
-        Edit { actor, at: now() }
+    fn edit(&self) -> Edit<'_> {
+        Edit {
+            actor: self.identity.actor(),
+            at: now(),
+        }
     }
 
     fn keyring(&self) -> Option<&Keyring> {
@@ -163,6 +183,21 @@ impl Admin<'_> {
     }
 }
 
+async fn json_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
+    check_content_type(req)?;
+    bounded_body(req).await
+}
+
+async fn bounded_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
+    let body = body::read(req, gateway::admin_api::check_length).await?;
+    Ok(body.bytes)
+}
+
+fn check_content_type(req: &Request) -> Result<(), GatewayError> {
+    let content_type = req.headers().get("content-type").ok().flatten();
+    gateway::admin_api::check_content_type(content_type.as_deref())
+}
+
 /// Rows of one result of a write.
 fn rows_at<T: for<'a> Deserialize<'a>>(
     results: &[D1Result],
@@ -186,6 +221,13 @@ fn set_header(response: &Response, name: &str, value: &str) -> Result<(), Gatewa
         .headers()
         .set(name, value)
         .map_err(|error| GatewayError::internal(error.to_string()))
+}
+
+fn no_keyring(consequence: &str) -> GatewayError {
+    GatewayError::new(
+        ErrorCode::NotConfigured,
+        format!("{consequence}: the secret ENCRYPTION_KEY is not set or unusable."),
+    )
 }
 
 fn not_found() -> GatewayError {

@@ -7,11 +7,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use admission::Progress;
 use admission::protocol::{
     Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, Live, SentLate, Settle,
 };
+use admission::{Instant, Progress};
 use futures::future::Either;
+use gateway::attempts::{self, Attempt};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway_durable::{ANSWER_HEADER, RESET};
 use js_sys::Reflect;
@@ -126,6 +127,13 @@ impl AdmissionClient {
     /// What an operator wants to see of a server right now.
     pub(crate) async fn live(&self, server_id: &str) -> Result<Live, CallError> {
         Ok(Live::decode(&self.call(server_id, "live", "").await?)?)
+    }
+
+    /// Counts a wrong credential, or asks how an address stands: until when it is refused.
+    pub(crate) async fn attempt(&self, attempt: &Attempt) -> Result<Option<Instant>, CallError> {
+        let object = attempt.address.object();
+        let answer = self.call(&object, "attempt", &attempt.encode()).await?;
+        Ok(attempts::decode_verdict(&answer))
     }
 
     async fn enter(

@@ -7,8 +7,8 @@ use gateway::error::{ErrorCode, GatewayError};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use worker::Request;
 use worker::web_sys::ReadableStreamDefaultReader;
+use worker::{Request, Response, ResponseBody};
 
 use crate::stream::read_chunk;
 
@@ -73,6 +73,25 @@ async fn read_chunked(
     }
     let handle = Uint8Array::from(bytes.as_slice());
     Ok(Body { bytes, handle })
+}
+
+/// Reads an answer of at most `bytes_max`; `None` if it is longer.
+pub(crate) async fn read_response(
+    response: Response,
+    bytes_max: usize,
+) -> worker::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    if let (_, ResponseBody::Stream(stream)) = response.into_parts() {
+        let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+        while let Some(chunk) = read_chunk(&reader).await? {
+            bytes.extend_from_slice(&chunk.to_vec());
+            if bytes.len() > bytes_max {
+                drop(reader.cancel());
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(bytes))
 }
 
 /// Reads on without keeping anything. The runtime closes a connection whose body was not read, and most

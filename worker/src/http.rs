@@ -74,7 +74,7 @@ impl Trail {
 
 /// Answers one request.
 pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Response> {
-    // Not `Request::method`, which takes every method that it does not know for GET.
+    // The runtime's own text: to workers-rs a method that it does not know is a GET.
     let method = req.inner().method();
     let route = routes::resolve(&method, &req.path());
     if let Ok(Route::Health) = route {

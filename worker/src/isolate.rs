@@ -7,11 +7,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use gateway::attempts::Refused;
 use gateway::config::{KeyCache, Secret};
 use gateway::envelope::Keyring;
 use gateway::settings::Settings;
 use worker::Env;
 
+use crate::access;
 use crate::admission_client::AdmissionClient;
 use crate::snapshot::SnapshotCell;
 use crate::store::Store;
@@ -28,6 +30,9 @@ pub(crate) struct Isolate {
     pub(crate) admission: AdmissionClient,
     pub(crate) snapshot: SnapshotCell,
     pub(crate) keys: RefCell<KeyCache>,
+    /// Addresses that have sent too many wrong tokens.
+    pub(crate) refused: RefCell<Refused>,
+    pub(crate) access_keys: access::Keys,
 }
 
 impl Isolate {
@@ -48,6 +53,8 @@ impl Isolate {
             admission: AdmissionClient::new(env.durable_object("LIMITER")?),
             snapshot: SnapshotCell::default(),
             keys: RefCell::new(KeyCache::new()),
+            refused: RefCell::default(),
+            access_keys: access::Keys::default(),
         });
         ISOLATE.set(Some(Rc::clone(&isolate)));
         Ok(isolate)

@@ -4,6 +4,7 @@
 //! ([`gateway::routes`]), a route becomes a handler, and every rule that a handler applies lives in
 //! the pure crates `gateway` and `admission`.
 
+mod access;
 mod admin;
 mod admission_client;
 mod body;
@@ -11,6 +12,7 @@ mod client;
 mod clock;
 mod exchange;
 mod http;
+mod identity;
 mod isolate;
 mod lateness;
 mod log;

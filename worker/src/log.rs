@@ -22,6 +22,11 @@ pub(crate) fn storage_error(what: &str, error: &StoreError) {
     warn(&json!({ "event": "storage_error", "what": what, "detail": detail }));
 }
 
+/// An assertion of Cloudflare Access that could not be verified, for want of the team's keys.
+pub(crate) fn access_error(detail: &str) {
+    warn(&json!({ "event": "access_error", "detail": detail }));
+}
+
 /// A call to a limiter object that failed after its request was answered.
 pub(crate) fn limiter_error(request_id: &str, operation: &str, error: &CallError) {
     let detail = match error {

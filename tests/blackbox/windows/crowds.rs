@@ -1,6 +1,6 @@
 //! 人群：同时到达、不愿等、等到一半就走。
 //!
-//! Windows under many clients at once.
+//! Windows under many clients at once: those that wait, those that do not want to, and those that leave.
 
 use std::time::Duration;
 

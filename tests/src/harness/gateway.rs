@@ -29,7 +29,7 @@ pub const APP: &str = "blackbox";
 const READY: Duration = Duration::from_mins(2);
 
 /// Base64 of 32 bytes; never that of a deployment.
-const ENCRYPTION_KEY: &str = "c2x1aWNlLXRlc3RzLWVuY3J5cHRpb24ta2V5LTMyYnk=";
+pub const ENCRYPTION_KEY: &str = "c2x1aWNlLXRlc3RzLWVuY3J5cHRpb24ta2V5LTMyYnk=";
 
 /// Between two looks at the configuration version.
 const VERSION_POLL: Duration = Duration::from_millis(25);
@@ -56,6 +56,8 @@ enum Kind {
 pub struct Start {
     kind: Kind,
     variables: BTreeMap<String, String>,
+    /// What the second Worker of a pair has of its own.
+    second: BTreeMap<String, String>,
     state: Option<PathBuf>,
 }
 
@@ -65,11 +67,14 @@ impl Start {
             ("ADMIN_TOKEN", "blackbox-admin-token-0123456789"),
             ("VIEWER_TOKEN", "blackbox-viewer-token-0123456789"),
             ("ENCRYPTION_KEY", ENCRYPTION_KEY),
+            // Tests of refusals send more wrong tokens from one address than anybody else may.
+            ("AUTH_FAILURES_PER_MINUTE", "1000"),
         ];
         let variables = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
             kind,
             variables: variables.into(),
+            second: BTreeMap::new(),
             state: None,
         }
     }
@@ -78,6 +83,13 @@ impl Start {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a variable or secret for the second Worker of a pair only.
+    #[must_use]
+    pub fn second_variable(mut self, name: &str, value: &str) -> Self {
+        self.second.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -114,13 +126,15 @@ impl Start {
         self.gateway(base_url, process, state, own)
     }
 
-    /// Starts the Worker twice before the same objects; the second address is that of the other one.
+    /// Starts the Worker twice before the same objects and database; the second address is that of
+    /// the other one.
     pub async fn start_pair(self) -> (Gateway, String) {
         let start = self.clone();
         let mut single = self.start().await;
         let (state, own) = (single.state.clone(), single.own_state.take());
         single.stop(Signal::SIGTERM, SOON).await;
-        let (process, [base_url, second]) = pair::start(&state, &start.variables).await;
+        let (process, [base_url, second]) =
+            pair::start(&state, &start.variables, &start.second).await;
         (start.gateway(base_url, process, state, own), second)
     }
 

@@ -10,25 +10,30 @@
 //!
 //! Invariant: no view contains a secret, except [`KeyCreated`], which exists to show one once.
 
-mod base_url;
+mod audit;
+pub(crate) mod base_url;
 mod body;
 pub mod bounds;
 mod change;
 mod described;
+mod fault;
 mod fields;
 mod key;
 mod live;
 mod object;
 mod page;
 mod server;
+mod sign_in;
 mod time;
 mod version;
 
+pub use audit::{AuditQuery, AuditView, TargetKind};
 pub use body::{check_content_type, check_length};
 pub use change::Change;
+pub use fault::DatabaseFault;
 pub use key::{
-    KEY_ID_RANDOM_BYTES, KEY_RANDOM_BYTES, KeyCreate, KeyCreated, KeyPatch, KeyView, NewKey,
-    gateway_key_id,
+    KEY_ID_RANDOM_BYTES, KEY_RANDOM_BYTES, KeyCreate, KeyCreated, KeyPatch, KeyRotate, KeyView,
+    NewKey, gateway_key_id,
 };
 pub use live::{LiveView, ReadyView};
 pub use page::{Cursor, List, Page};
@@ -36,6 +41,7 @@ pub use server::{
     KeyState, SERVER_ID_RANDOM_BYTES, ServerCreate, ServerOrder, ServerPatch, ServerReplace,
     ServerSettings, ServerView, server_id,
 };
+pub use sign_in::SignIn;
 pub use time::{parse_rfc3339, rfc3339};
 pub use version::{ConfigVersionView, etag, if_match};
 

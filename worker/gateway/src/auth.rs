@@ -9,6 +9,7 @@
 use std::fmt;
 
 use admission::time::Instant;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -73,7 +74,9 @@ impl Caller {
 }
 
 /// What an admin token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads everything that is not secret.
     Viewer,
@@ -138,12 +141,12 @@ pub fn caller(
     })
 }
 
-/// The role behind `Authorization: Bearer <token>`. A missing token in the settings opens nothing.
+/// The role behind a token. A missing token in the settings opens nothing.
 #[must_use]
-pub fn admin_role(authorization: Option<&str>, settings: &Settings) -> Option<Role> {
-    let presented = authorization
-        .and_then(bearer)
-        .filter(|token| token.len() <= KEY_LEN_MAX)?;
+pub fn token_role(presented: &str, settings: &Settings) -> Option<Role> {
+    if presented.len() > KEY_LEN_MAX {
+        return None;
+    }
     // Both are compared whatever the first says, so that time does not tell which one was nearly right.
     let admin = same(presented, settings.admin_token.as_ref());
     let viewer = same(presented, settings.viewer_token.as_ref());
@@ -165,7 +168,7 @@ pub fn no_role(settings: &Settings) -> GatewayError {
     }
     GatewayError::new(
         ErrorCode::Unauthorized,
-        "Send the admin or viewer token as `Authorization: Bearer <token>`.",
+        "Sign in, or send the admin or viewer token as `Authorization: Bearer <token>`.",
     )
 }
 
@@ -199,7 +202,7 @@ fn invalid_api_key() -> GatewayError {
 }
 
 /// The credential of a bearer header. The scheme's case does not matter (RFC 9110, section 11.1).
-fn bearer(authorization: &str) -> Option<&str> {
+pub(crate) fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, credential) = authorization.trim().split_once(' ')?;
     let credential = credential.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !credential.is_empty()).then_some(credential)
@@ -383,26 +386,17 @@ mod tests {
             ("ADMIN_TOKEN", "admin-admin-admin"),
             ("VIEWER_TOKEN", "viewer-viewer-viewer"),
         ]);
+        assert_eq!(token_role("admin-admin-admin", &both), Some(Role::Admin));
         assert_eq!(
-            admin_role(Some("Bearer admin-admin-admin"), &both),
-            Some(Role::Admin)
-        );
-        assert_eq!(
-            admin_role(Some("BEARER viewer-viewer-viewer"), &both),
+            token_role("viewer-viewer-viewer", &both),
             Some(Role::Viewer)
         );
-        for wrong in [
-            "Bearer admin-admin-admi",
-            "Bearer admin-admin-adminn",
-            "admin-admin-admin",
-            "Bearer ",
-            "",
-        ] {
-            assert_eq!(admin_role(Some(wrong), &both), None, "{wrong}");
+        let long = "x".repeat(KEY_LEN_MAX + 1);
+        for wrong in ["admin-admin-admi", "admin-admin-adminn", "", &long] {
+            assert_eq!(token_role(wrong, &both), None, "{wrong}");
         }
-        assert_eq!(admin_role(None, &both), None);
         assert_eq!(
-            admin_role(Some("Bearer x"), &settings(&[])),
+            token_role("x", &settings(&[])),
             None,
             "no token configured, nothing opens"
         );

@@ -101,6 +101,8 @@ error_codes! {
     Unauthorized = "unauthorized", 401, "authentication_error", Caller;
     /// Valid credentials that may not do this.
     Forbidden = "forbidden", 403, "permission_error", Caller;
+    /// An address has sent too many wrong credentials.
+    TooManyAttempts = "too_many_attempts", 429, "rate_limit_error", Limit;
     /// No such endpoint or object.
     NotFound = "not_found", 404, "invalid_request_error", Caller;
     /// The endpoint exists, but not for this method.
@@ -288,6 +290,7 @@ mod tests {
         ("internal_error", 500),
         ("unauthorized", 401),
         ("forbidden", 403),
+        ("too_many_attempts", 429),
         ("not_found", 404),
         ("method_not_allowed", 405),
         ("unsupported_media_type", 415),

@@ -6,7 +6,9 @@
 //!
 //! Invariant: nothing here depends on a platform crate and nothing here panics on any input.
 
+pub mod access;
 pub mod admin_api;
+pub mod attempts;
 pub mod auth;
 pub mod chat;
 pub mod config;
@@ -14,6 +16,8 @@ pub mod envelope;
 pub mod error;
 pub mod faults;
 pub mod hardening;
+pub mod identity;
+pub mod log_row;
 pub mod observer;
 #[cfg(feature = "openapi")]
 pub mod openapi;
@@ -23,6 +27,8 @@ pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod routes;
+pub mod server_test;
+pub mod session;
 pub mod settings;
 pub mod settlement;
 pub mod sql;

@@ -137,7 +137,7 @@ fn describe(schema_name: &str, schema: &mut Value, undescribed: &mut Vec<String>
         if !object.contains_key("description") {
             undescribed.push(format!("{schema_name}.{name}"));
         }
-        let is_time = name.ends_with("_at") || name.ends_with("_until");
+        let is_time = name == "at" || name.ends_with("_at") || name.ends_with("_until");
         // A field that is ignored may be anything.
         if is_time && object.contains_key("type") {
             object.entry("format").or_insert_with(|| json!("date-time"));

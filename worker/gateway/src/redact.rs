@@ -16,6 +16,20 @@ pub const REPLACEMENT: &[u8] = b"[redacted]";
 /// are ordinary words in an answer.
 pub const SECRET_LEN_MIN: usize = 7;
 
+/// A whole text without the secret.
+#[must_use]
+pub(crate) fn text(text: &str, secret: &Secret) -> String {
+    let Some(mut redactor) = Redactor::new(secret) else {
+        return text.to_owned();
+    };
+    let mut out = match redactor.push(text.as_bytes()) {
+        Output::Same => text.as_bytes().to_vec(),
+        Output::Replace(bytes) => bytes,
+    };
+    out.extend(redactor.finish());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Replaces one secret in a sequence of chunks.
 #[derive(Debug)]
 pub(crate) struct Redactor {
@@ -142,6 +156,17 @@ mod tests {
     #[test]
     fn beginning_of_the_secret_at_the_very_end_is_given_back() {
         assert_eq!(redact(SECRET, &[b"sk-abcsk-ab"]), b"sk-abcsk-ab");
+    }
+
+    #[test]
+    fn a_whole_text_keeps_everything_but_the_secret() {
+        let secret = Secret::new(SECRET);
+        assert_eq!(
+            text(&format!("é {SECRET} sk-ab"), &secret),
+            "é [redacted] sk-ab"
+        );
+        assert_eq!(text("nothing", &secret), "nothing");
+        assert_eq!(text("EMPTY", &Secret::new("EMPTY")), "EMPTY");
     }
 
     #[test]

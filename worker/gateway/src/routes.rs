@@ -36,6 +36,9 @@ pub enum Access {
 pub enum Route {
     Health,
     HealthReady,
+    SessionBegin,
+    SessionRead,
+    SessionEnd,
     ChatCompletions,
     Models,
     ServersList,
@@ -46,14 +49,18 @@ pub enum Route {
     ServerPatch(String),
     ServerDelete(String),
     ServerLive(String),
+    ServerTest(String),
     KeysList,
     KeysCreate,
     KeyRead(String),
     KeyPatch(String),
     KeyDelete(String),
+    KeyRotate(String),
     Live,
+    Audit,
     ConfigVersion,
     FaultLimiterReset(String),
+    FaultDatabase,
 }
 
 /// One line of the table.
@@ -93,6 +100,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/v1/models", |_| Route::Models),
     endpoint("GET", "/health", |_| Route::Health),
     endpoint("GET", "/health/ready", |_| Route::HealthReady),
+    endpoint("POST", "/api/session", |_| Route::SessionBegin),
+    endpoint("GET", "/api/session", |_| Route::SessionRead),
+    endpoint("DELETE", "/api/session", |_| Route::SessionEnd),
     endpoint("GET", "/api/servers", |_| Route::ServersList),
     endpoint("POST", "/api/servers", |_| Route::ServersCreate),
     endpoint("PUT", "/api/servers/order", |_| Route::ServersOrder),
@@ -101,18 +111,22 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("PATCH", "/api/servers/{id}", Route::ServerPatch),
     endpoint("DELETE", "/api/servers/{id}", Route::ServerDelete),
     endpoint("GET", "/api/servers/{id}/live", Route::ServerLive),
+    endpoint("POST", "/api/servers/{id}/test", Route::ServerTest),
     endpoint("GET", "/api/keys", |_| Route::KeysList),
     endpoint("POST", "/api/keys", |_| Route::KeysCreate),
     endpoint("GET", "/api/keys/{id}", Route::KeyRead),
     endpoint("PATCH", "/api/keys/{id}", Route::KeyPatch),
     endpoint("DELETE", "/api/keys/{id}", Route::KeyDelete),
+    endpoint("POST", "/api/keys/{id}/rotate", Route::KeyRotate),
     endpoint("GET", "/api/live", |_| Route::Live),
+    endpoint("GET", "/api/audit", |_| Route::Audit),
     endpoint("GET", "/api/config/version", |_| Route::ConfigVersion),
     endpoint(
         "POST",
         "/api/faults/limiter/{id}/reset",
         Route::FaultLimiterReset,
     ),
+    endpoint("PUT", "/api/faults/database", |_| Route::FaultDatabase),
 ];
 
 impl Route {
@@ -120,24 +134,31 @@ impl Route {
     #[must_use]
     pub const fn access(&self) -> Access {
         match self {
-            Self::Health | Self::HealthReady => Access::Public,
+            Self::Health | Self::HealthReady | Self::SessionBegin | Self::SessionEnd => {
+                Access::Public
+            }
             Self::ChatCompletions | Self::Models => Access::Client,
-            Self::ServersList
+            Self::SessionRead
+            | Self::ServersList
             | Self::ServerRead(_)
             | Self::ServerLive(_)
             | Self::KeysList
             | Self::KeyRead(_)
             | Self::Live
+            | Self::Audit
             | Self::ConfigVersion => Access::Viewer,
             Self::ServersCreate
             | Self::ServersOrder
             | Self::ServerReplace(_)
             | Self::ServerPatch(_)
             | Self::ServerDelete(_)
+            | Self::ServerTest(_)
             | Self::KeysCreate
             | Self::KeyPatch(_)
             | Self::KeyDelete(_)
-            | Self::FaultLimiterReset(_) => Access::Admin,
+            | Self::KeyRotate(_)
+            | Self::FaultLimiterReset(_)
+            | Self::FaultDatabase => Access::Admin,
         }
     }
 }
@@ -284,10 +305,11 @@ mod tests {
             .iter()
             .filter(|endpoint| endpoint.pattern.starts_with("/api/"))
         {
-            let expected = if endpoint.method == "GET" {
-                Access::Viewer
-            } else {
-                Access::Admin
+            let expected = match (endpoint.method, endpoint.pattern) {
+                // How one gets and gives up an identity.
+                ("POST" | "DELETE", "/api/session") => Access::Public,
+                ("GET", _) => Access::Viewer,
+                _ => Access::Admin,
             };
             assert_eq!(
                 endpoint.access(),

@@ -12,6 +12,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::config::{Secret, Server};
 
+mod access;
+
+pub use access::{AccessSettings, EmailPattern};
+
 /// Smallest `BODY_BYTES_MAX`: below it hardly a chat fits.
 pub const BODY_BYTES_MAX_MIN: u64 = 1024;
 /// Largest `BODY_BYTES_MAX`: the body and its parse must fit into an isolate's 128 MB.
@@ -22,6 +26,10 @@ pub const BODY_BYTES_MAX_DEFAULT: u64 = 10 * 1024 * 1024;
 pub const RETRY_MAX_MAX: u32 = 10;
 /// Default `RETRY_MAX`.
 pub const RETRY_MAX_DEFAULT: u32 = 2;
+/// Largest `AUTH_FAILURES_PER_MINUTE`: each of them is remembered.
+pub const AUTH_FAILURES_MAX: u32 = 1_000;
+/// Default `AUTH_FAILURES_PER_MINUTE`: a person mistypes a few times, a guesser needs billions.
+pub const AUTH_FAILURES_DEFAULT: u32 = 20;
 /// Shortest admin or viewer token.
 pub const TOKEN_LEN_MIN: usize = 16;
 /// What `FAULT_LEASE_MS` may be: long enough for an answer, short enough for a test.
@@ -84,7 +92,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "FAULT_INJECTION",
         default: Some("off"),
         secret: false,
-        doc: "`on`: the admin may reset limiters to test recovery. Refused where `ENVIRONMENT` is `production`.",
+        doc: "`on`: the admin may reset limiters and switch D1 off to test recovery. Refused where `ENVIRONMENT` is `production`.",
     },
     Variable {
         name: "FAULT_LEASE_MS",
@@ -103,6 +111,36 @@ pub const VARIABLES: &[Variable] = &[
         default: None,
         secret: true,
         doc: "Token that may read everything that is not secret, at least 16 characters. Optional.",
+    },
+    Variable {
+        name: "AUTH_FAILURES_PER_MINUTE",
+        default: Some("20"),
+        secret: false,
+        doc: "Wrong admin credentials that one client address may send in 60 s, 1 to 1000.",
+    },
+    Variable {
+        name: "ACCESS_TEAM_DOMAIN",
+        default: None,
+        secret: false,
+        doc: "Cloudflare Access: the team's domain, such as `team.cloudflareaccess.com`. Optional.",
+    },
+    Variable {
+        name: "ACCESS_AUDIENCE",
+        default: None,
+        secret: false,
+        doc: "Cloudflare Access: the audience tag of the application.",
+    },
+    Variable {
+        name: "ADMIN_EMAILS",
+        default: None,
+        secret: false,
+        doc: "Addresses that Access vouches for and that are admins; commas between them, `*@example.com` for a domain.",
+    },
+    Variable {
+        name: "VIEWER_EMAILS",
+        default: None,
+        secret: false,
+        doc: "The same for viewers.",
     },
     Variable {
         name: "ENCRYPTION_KEY",
@@ -169,6 +207,10 @@ pub struct Settings {
     pub fault_injection: bool,
     /// `FAULT_LEASE_MS`; only with fault injection.
     pub fault_lease: Option<Duration>,
+    /// `AUTH_FAILURES_PER_MINUTE`
+    pub auth_failures_max: u32,
+    /// Whom Cloudflare Access vouches for; `None` = nobody counts.
+    pub access: Option<AccessSettings>,
     /// `ADMIN_TOKEN`; `None` closes the admin API.
     pub admin_token: Option<Secret>,
     /// `VIEWER_TOKEN`
@@ -217,6 +259,12 @@ impl Settings {
         let environment = reader.environment();
         let fault_injection = reader.fault_injection(environment);
         let fault_lease = reader.fault_lease(fault_injection);
+        let auth_failures_max = reader.whole_number(
+            "AUTH_FAILURES_PER_MINUTE",
+            1..=AUTH_FAILURES_MAX,
+            AUTH_FAILURES_DEFAULT,
+        );
+        let access = reader.access();
         let admin_token = reader.token("ADMIN_TOKEN");
         let viewer_token = reader.viewer_token(admin_token.as_ref());
         let encryption_key = reader.encryption_key("ENCRYPTION_KEY");
@@ -236,6 +284,8 @@ impl Settings {
             environment,
             fault_injection,
             fault_lease,
+            auth_failures_max,
+            access,
             admin_token,
             viewer_token,
             encryption_key,
@@ -339,6 +389,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             ("test", Environment::Test),
         ];
         self.choice("ENVIRONMENT", &choices, Environment::Production)
+    }
+
+    fn access(&mut self) -> Option<AccessSettings> {
+        let mut problems = Vec::new();
+        let access = access::parse(|name| self.value(name), &mut problems);
+        self.problems.append(&mut problems);
+        access
     }
 
     fn fault_lease(&mut self, fault_injection: bool) -> Option<Duration> {

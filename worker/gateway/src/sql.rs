@@ -32,6 +32,7 @@
 
 use crate::error::{ErrorCode, GatewayError};
 
+mod audit;
 mod configuration;
 mod keys;
 mod limiter;
@@ -41,16 +42,22 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
-pub use configuration::{config_version, config_version_read, snapshot};
-pub use keys::{create_key, delete_key, key_by_digest, key_by_id, keys_page, update_key};
+pub use audit::audit_page;
+pub use configuration::{
+    SCHEMA_VERSION, config_version, config_version_read, schema_version, schema_version_read,
+    snapshot,
+};
+pub use keys::{
+    create_key, delete_key, key_by_digest, key_by_id, keys_page, rotate_key, update_key,
+};
 pub use limiter::{
     AdmissionRow, admission_state, all_admission_rows, create_admission_rows,
     write_admission_changes,
 };
-pub use rows::{KeyRow, ServerRow, VersionRow};
+pub use rows::{AuditRow, FoundKeyRow, KeyRow, ServerRow, VersionRow};
 pub use servers::{
-    create_server, delete_server, reorder_servers, reordered, server_by_id, servers_page,
-    update_server,
+    RESEAL_ROWS_MAX, create_server, delete_server, reorder_servers, reordered, reseal_server_keys,
+    server_by_id, servers_page, update_server,
 };
 
 /// Index of the result with the rows that a write changed.
@@ -143,6 +150,7 @@ pub const STATEMENTS: &[&[(&str, &str)]] = &[
     configuration::STATEMENTS,
     servers::STATEMENTS,
     keys::STATEMENTS,
+    audit::STATEMENTS,
 ];
 
 impl From<u64> for Value {

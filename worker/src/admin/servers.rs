@@ -5,15 +5,18 @@
 use gateway::admin_api::{self, List, Page, ServerCreate, ServerOrder, ServerPatch, ServerReplace};
 use gateway::config::Secret;
 use gateway::envelope::SealedKey;
-use gateway::error::{ErrorCode, GatewayError};
+use gateway::error::GatewayError;
 use gateway::sql::{self, CHANGED, CURRENT, ServerRow};
 
-use super::{Admin, Answer, no_content, not_found, respond, rows_at, set_header};
-use crate::{log, random};
+use super::{Admin, Answer, no_content, no_keyring, not_found, respond, rows_at, set_header};
+use crate::{log, random, snapshot};
+use worker::Context;
 
-pub(super) async fn list(admin: &Admin<'_>) -> Answer {
+pub(super) async fn list(admin: &Admin<'_>, ctx: &Context) -> Answer {
     let page = Page::parse(&admin.query())?;
     let rows = admin.rows(sql::servers_page(&page)).await?;
+    let reseals = sql::reseal_server_keys(&rows, admin.keyring(), || random::bytes().ok());
+    snapshot::reseal_beside(admin.isolate, ctx, reseals);
     let view = |row: ServerRow| row.into_view(admin.keyring());
     respond(200, &List::of_rows(&page, rows, ServerRow::place, view))
 }
@@ -101,12 +104,9 @@ fn answer(admin: &Admin<'_>, status: u16, row: ServerRow) -> Answer {
 }
 
 fn seal(admin: &Admin<'_>, id: &str, key: &Secret) -> Result<SealedKey, GatewayError> {
-    let keyring = admin.keyring().ok_or_else(|| {
-        GatewayError::new(
-            ErrorCode::NotConfigured,
-            "A server key cannot be stored: the secret ENCRYPTION_KEY is not set or unusable.",
-        )
-    })?;
+    let keyring = admin
+        .keyring()
+        .ok_or_else(|| no_keyring("A server key cannot be stored"))?;
     let sealed = keyring.seal_server_key(id, key, random::bytes()?);
     sealed.map_err(|_too_long| GatewayError::internal("the cipher refused to seal a key"))
 }

@@ -61,7 +61,7 @@ fn a_grant_beyond_the_allowance_must_be_written_at_once_and_the_rest_soon() {
 
 #[test]
 fn a_request_that_may_have_been_sent_late_counts_from_then_after_a_crash() {
-    let sent_by = SENT_BY.as_millis() as u64;
+    let sent_by = crate::time::millis(SENT_BY);
     // The crash comes before anything could be heard of it: it may have been sent up to the restart.
     let mut shell = Shell::new(patient(10));
     shell.bench.granted("a", 0);
@@ -78,7 +78,7 @@ fn a_request_that_may_have_been_sent_late_counts_from_then_after_a_crash() {
 
 #[test]
 fn a_request_that_ended_or_was_not_said_to_be_late_in_time_counts_from_its_grant_after_a_crash() {
-    let sent_by = SENT_BY.as_millis() as u64;
+    let sent_by = crate::time::millis(SENT_BY);
     let mut shell = Shell::new(patient(10));
     shell.bench.granted("ended", 0);
     shell.bench.granted("long-ago", 0);

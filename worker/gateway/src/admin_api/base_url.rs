@@ -11,7 +11,7 @@ use super::bounds::BASE_URL_CHARS_MAX;
 
 /// Why a base URL is refused; completes the sentence "`base_url` …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     Length,
     NotAbsolute,
     Characters,
@@ -45,7 +45,7 @@ impl fmt::Display for Refused {
 }
 
 /// The URL as it will be stored: as it was written, without slashes at its end.
-pub(super) fn check(text: &str, allow_http: bool) -> Result<String, Refused> {
+pub(crate) fn check(text: &str, allow_http: bool) -> Result<String, Refused> {
     if !(1..=BASE_URL_CHARS_MAX).contains(&text.chars().count()) {
         return Err(Refused::Length);
     }

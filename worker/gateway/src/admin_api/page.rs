@@ -7,12 +7,11 @@
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::bounds::{CURSOR_CHARS_MAX, ID_CHARS_MAX, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
+use super::bounds::{
+    CURSOR_CHARS_MAX, ID_CHARS_MAX, PAGE_LEN_DEFAULT, PAGE_LEN_MAX, STORED_INTEGER_MAX,
+};
 use super::object::invalid_field;
 use crate::error::GatewayError;
-
-/// Largest integer that D1 stores without loss, since it binds numbers as floats.
-const SORT_KEY_MAX: u64 = (1 << 53) - 1;
 
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +74,15 @@ impl Cursor {
     }
 
     fn decode(text: &str) -> Result<Self, GatewayError> {
-        Self::read(text).ok_or_else(|| {
-            invalid_field(
-                "cursor",
-                "`cursor` is not one that a list of this gateway answered with.".to_owned(),
-            )
-        })
+        Self::read(text).ok_or_else(Self::unknown)
+    }
+
+    /// 422 about a cursor that no list gave.
+    pub(super) fn unknown() -> GatewayError {
+        invalid_field(
+            "cursor",
+            "`cursor` is not one that a list of this gateway answered with.".to_owned(),
+        )
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -89,7 +91,7 @@ impl Cursor {
         }
         let (sort_key, id) = text.split_once('.')?;
         // Only as it is written: no sign, no zeros before it.
-        let canonical = |key: &u64| *key <= SORT_KEY_MAX && key.to_string() == sort_key;
+        let canonical = |key: &u64| *key <= STORED_INTEGER_MAX && key.to_string() == sort_key;
         let sort_key = sort_key.parse().ok().filter(canonical)?;
         let known = id
             .bytes()
@@ -200,7 +202,7 @@ mod tests {
     #[test]
     fn the_longest_cursor_is_not_longer_than_its_bound() {
         let cursor = Cursor {
-            sort_key: SORT_KEY_MAX,
+            sort_key: STORED_INTEGER_MAX,
             id: "a".repeat(ID_CHARS_MAX),
         };
         assert!(cursor.encode().len() <= CURSOR_CHARS_MAX);

@@ -184,6 +184,8 @@ pub struct ServerOrder {
 pub enum KeyState {
     /// It can.
     Ok,
+    /// It can, with the encryption key before the rotation; it is sealed with the present one soon.
+    ToBeReencrypted,
     /// It cannot be decrypted with the configured encryption keys.
     MustBeEnteredAgain,
 }

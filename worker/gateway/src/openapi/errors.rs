@@ -27,6 +27,7 @@ pub(super) fn of_access(access: Access) -> Vec<ErrorCode> {
         ],
         Access::Viewer => vec![
             Code::Unauthorized,
+            Code::TooManyAttempts,
             Code::StorageUnavailable,
             Code::NotConfigured,
             Code::InternalError,
@@ -34,6 +35,7 @@ pub(super) fn of_access(access: Access) -> Vec<ErrorCode> {
         Access::Admin => vec![
             Code::Unauthorized,
             Code::Forbidden,
+            Code::TooManyAttempts,
             Code::StorageUnavailable,
             Code::NotConfigured,
             Code::InternalError,

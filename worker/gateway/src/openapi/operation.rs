@@ -91,6 +91,13 @@ impl Operation {
         ])
     }
 
+    /// The same, where the body may be absent.
+    pub(super) fn reads_if_any(self, body: Body) -> Self {
+        let mut operation = self.reads(body);
+        operation.needs_body = false;
+        operation
+    }
+
     /// A body that is described by hand.
     pub(super) fn reads_content(mut self, content: Value) -> Self {
         self.body = Some(content);

@@ -10,12 +10,15 @@ use super::body::Body;
 use super::operation::Operation;
 use super::parameters;
 use crate::admin_api::{
-    ConfigVersionView, KeyCreate, KeyCreated, KeyPatch, KeyView, List, LiveView, ReadyView, Rules,
-    ServerCreate, ServerOrder, ServerPatch, ServerReplace, ServerView,
+    AuditView, ConfigVersionView, DatabaseFault, KeyCreate, KeyCreated, KeyPatch, KeyRotate,
+    KeyView, List, LiveView, ReadyView, Rules, ServerCreate, ServerOrder, ServerPatch,
+    ServerReplace, ServerView, SignIn,
 };
 use crate::error::{ErrorCode, GatewayError};
+use crate::identity::SessionView;
 use crate::route::VisibleModel;
 use crate::routes::Route;
+use crate::server_test::ServerTestView;
 use admission::time::Instant;
 
 const DATA: &str = "Data plane";
@@ -43,6 +46,24 @@ pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
             .with(&["x-request-id"])
             .answers::<ReadyView>(views, 503, "They cannot; `problems` says why.")
             .with(&["x-request-id"]),
+        Route::SessionBegin => Operation::new(OPERATION, "beginSession", "Sign in")
+            .says("Answers with a cookie for the console; programs send the token itself.")
+            .reads(sign_in())
+            .fails(&[
+                ErrorCode::Unauthorized,
+                ErrorCode::TooManyAttempts,
+                ErrorCode::NotConfigured,
+                ErrorCode::InternalError,
+            ])
+            .answers::<SessionView>(views, 200, "Who you are now.")
+            .with(&["x-request-id", "set-cookie"]),
+        Route::SessionRead => Operation::new(OPERATION, "readSession", "Who am I")
+            .says("Whatever credential was sent.")
+            .answers::<SessionView>(views, 200, "Who you are."),
+        Route::SessionEnd => Operation::new(OPERATION, "endSession", "Sign out")
+            .fails(&[ErrorCode::InternalError])
+            .answers_nothing(204, "The cookie is taken away.")
+            .with(&["x-request-id", "set-cookie"]),
         Route::ServersList => Operation::new(SERVERS, "listServers", "List the servers in order")
             .takes(&PAGE)
             .answers::<List<ServerView>>(views, 200, "A page of servers."),
@@ -77,6 +98,9 @@ pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
         Route::ServerLive(_) => Operation::new(SERVERS, "readServerLive", "Queue and window of a server right now")
             .fails(&[ErrorCode::ServerOverloaded])
             .answers::<LiveView>(views, 200, "What its limiter says."),
+        Route::ServerTest(_) => Operation::new(SERVERS, "testServer", "Ask a server for its models")
+            .says("With the stored key, within 10 s, beside its limits.")
+            .answers::<ServerTestView>(views, 200, "What came of it, also where it failed."),
         Route::Live => Operation::new(SERVERS, "listLive", "Queue and window of all servers right now")
             .fails(&[ErrorCode::ServerOverloaded])
             .answers::<List<LiveView>>(views, 200, "What the limiters say, in order; always one page."),
@@ -95,12 +119,23 @@ pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
             .answers::<KeyView>(views, 200, "The key as it is now."),
         Route::KeyDelete(_) => Operation::new(KEYS, "deleteKey", "Delete a gateway key")
             .answers_nothing(204, "It is gone, and stops working within 5 s."),
+        Route::KeyRotate(_) => Operation::new(KEYS, "rotateKey", "Give a gateway key a new secret")
+            .says("Everything else about it stays. The secret before works through its grace time.")
+            .reads_if_any(key_rotate())
+            .answers::<KeyCreated>(views, 200, "The key, with its new secret: here and never again."),
+        Route::Audit => Operation::new(OPERATION, "listAudit", "Who changed what, newest first")
+            .takes(&["limit", "audit-cursor", "target_kind", "target_id", "actor", "action", "from", "to"])
+            .answers::<List<AuditView>>(views, 200, "A page of entries."),
         Route::ConfigVersion => Operation::new(OPERATION, "readConfigVersion", "The configuration that this isolate serves, and its age")
             .answers::<ConfigVersionView>(views, 200, "Version and age."),
         Route::FaultLimiterReset(_) => Operation::new(FAULTS, "resetLimiter", "Start a server's limiter anew")
             .says("From what it has stored, as after a failure of the platform.")
             .fails(&[ErrorCode::ServerOverloaded])
             .answers_nothing(204, "It is starting."),
+        Route::FaultDatabase => Operation::new(FAULTS, "switchDatabase", "Let the database answer this isolate, or not")
+            .reads(database_fault())
+            .fails(&[ErrorCode::NotFound])
+            .answers_nothing(204, "It does so from now on."),
     }
 }
 
@@ -241,6 +276,33 @@ fn key_patch() -> Body {
         parse: |body| serialized(KeyPatch::parse(body)),
         shortest: json!({}),
         example: json!({"enabled": false}),
+    }
+}
+
+fn key_rotate() -> Body {
+    Body {
+        name: "KeyRotate",
+        parse: |body| serialized(KeyRotate::parse(body)),
+        shortest: json!({}),
+        example: json!({"grace_seconds": 3600}),
+    }
+}
+
+fn sign_in() -> Body {
+    Body {
+        name: "SignIn",
+        parse: |body| SignIn::parse(body).map(|_| Value::Null),
+        shortest: json!({"token": "the-admin-token"}),
+        example: json!({"token": "the-admin-token"}),
+    }
+}
+
+fn database_fault() -> Body {
+    Body {
+        name: "DatabaseFault",
+        parse: |body| DatabaseFault::parse(body).map(|_| Value::Null),
+        shortest: json!({"available": true}),
+        example: json!({"available": false}),
     }
 }
 

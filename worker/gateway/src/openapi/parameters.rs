@@ -5,7 +5,11 @@
 use serde_json::{Map, Value, json};
 
 use super::patterns;
-use crate::admin_api::bounds::{CURSOR_CHARS_MAX, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
+use crate::admin_api::TargetKind;
+use crate::admin_api::bounds::{
+    ACTION_CHARS_MAX, ACTOR_CHARS_MAX, CURSOR_CHARS_MAX, ID_CHARS_MAX, PAGE_LEN_DEFAULT,
+    PAGE_LEN_MAX,
+};
 use crate::routes::Access;
 
 /// Headers of every answer that a limiter or a server had a part in.
@@ -35,12 +39,20 @@ pub(super) fn parameters() -> Map<String, Value> {
             json!({"name": name, "in": "query", "description": description, "schema": schema});
         (name.to_owned(), parameter)
     };
+    let text = |chars_max: usize| json!({"type": "string", "minLength": 1, "maxLength": chars_max});
+    let time = json!({"type": "string", "format": "date-time", "pattern": patterns::TIME});
     let id = json!({
         "name": "id", "in": "path", "required": true, "description": "Identifier of the object.",
         "schema": {"type": "string", "pattern": patterns::ID},
     });
+    // Entries of the audit trail have numbers for ids, and its cursors too.
+    let audit_cursor = json!({
+        "name": "cursor", "in": "query", "description": "`next_cursor` of the page before.",
+        "schema": {"type": "string", "pattern": patterns::AUDIT_CURSOR},
+    });
     Map::from_iter([
         ("id".to_owned(), id),
+        ("audit-cursor".to_owned(), audit_cursor),
         header(
             "App-Name",
             true,
@@ -81,6 +93,28 @@ pub(super) fn parameters() -> Map<String, Value> {
             "`next_cursor` of the page before.",
             json!({"type": "string", "maxLength": CURSOR_CHARS_MAX, "pattern": patterns::CURSOR}),
         ),
+        query(
+            "target_kind",
+            "Only changes of this kind of object.",
+            json!({"type": "string", "enum": [TargetKind::Server.as_str(), TargetKind::Key.as_str()]}),
+        ),
+        query(
+            "target_id",
+            "Only changes of this object.",
+            text(ID_CHARS_MAX),
+        ),
+        query(
+            "actor",
+            "Only changes by this actor.",
+            text(ACTOR_CHARS_MAX),
+        ),
+        query(
+            "action",
+            "Only changes of this sort.",
+            text(ACTION_CHARS_MAX),
+        ),
+        query("from", "Not before this time.", time.clone()),
+        query("to", "Before this time.", time),
     ])
 }
 
@@ -104,6 +138,12 @@ const HEADERS: &[(&str, bool, &str, Kind)] = &[
         Kind::Version,
     ),
     ("location", true, "Path of the new object.", Kind::Text),
+    (
+        "set-cookie",
+        true,
+        "The session cookie, or its removal.",
+        Kind::Text,
+    ),
     (
         "retry-after",
         false,

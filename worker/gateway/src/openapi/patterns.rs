@@ -22,6 +22,8 @@ pub(crate) const TIME: &str = concat!(
 pub(crate) const ID: &str = "^[A-Za-z0-9._-]{1,64}$";
 /// Where a page begins.
 pub(crate) const CURSOR: &str = r"^(0|[1-9][0-9]{0,14})\.[A-Za-z0-9_-]{1,64}$";
+/// Where a page of the audit trail begins.
+pub(crate) const AUDIT_CURSOR: &str = r"^(0|[1-9][0-9]{0,14})\.[0-9]{1,15}$";
 /// The version in `If-Match`; the runtime hands an empty one over as absent.
 pub(crate) const IF_MATCH: &str = r#"^(\*|(W/)?"[0-9]{1,15}"|(W/)?[0-9]{1,15})?$"#;
 /// Decimal seconds.

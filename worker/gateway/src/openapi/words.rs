@@ -5,6 +5,27 @@
 
 /// Sentences for a field of one schema only.
 const OF_SCHEMA: &[(&str, &str, &str)] = &[
+    ("AuditEntry", "id", "Number of the entry."),
+    (
+        "Session",
+        "expires_at",
+        "When the credential ends; null for a token.",
+    ),
+    (
+        "ServerTest",
+        "status",
+        "HTTP status of its answer; null if there was none.",
+    ),
+    (
+        "ServerTest",
+        "models",
+        "The models that it lists; null if it lists none.",
+    ),
+    (
+        "ServerTest",
+        "error",
+        "What is wrong and what to do; null if `ok`.",
+    ),
     (
         "Error",
         "message",
@@ -89,6 +110,47 @@ const OF_SCHEMA: &[(&str, &str, &str)] = &[
 
 /// Sentences for a field wherever it stands.
 const OF_ANY: &[(&str, &str)] = &[
+    ("action", "What was done."),
+    ("actor", "Who did it."),
+    ("at", "When."),
+    (
+        "available",
+        "`false`: each call of the database fails as if it did not answer.",
+    ),
+    ("detail", "The fields that were written, without secrets."),
+    (
+        "email",
+        "The address that Cloudflare Access vouches for; null for other credentials.",
+    ),
+    (
+        "grace_seconds",
+        "How long the secret before goes on working; 0 = not at all.",
+    ),
+    (
+        "latency_ms",
+        "Time from the request to the end of the answer, in milliseconds.",
+    ),
+    (
+        "missing_models",
+        "Configured names that it does not list, without those that end in `*`.",
+    ),
+    (
+        "ok",
+        "The server was reached, took the key and listed its models.",
+    ),
+    (
+        "previous_expires_at",
+        "When the secret before the last rotation stops working; null if there is none.",
+    ),
+    ("role", "What you may do."),
+    (
+        "schema_version",
+        "Version of the database's schema; null while it does not answer.",
+    ),
+    ("target_id", "Id of what was changed."),
+    ("target_kind", "Kind of what was changed."),
+    ("token", "The admin or the viewer token."),
+    ("via", "How it was proved."),
     ("age_ms", "How long ago it was read, in milliseconds."),
     (
         "api_key",

@@ -2,9 +2,11 @@
 //!
 //! Integers are bound as floats and read back as floats, as D1 does it.
 
+mod audit;
 mod database;
 mod keys;
 mod limiter;
+mod reseal;
 mod schema;
 mod servers;
 
