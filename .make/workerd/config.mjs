@@ -25,6 +25,22 @@ export function readWrangler() {
   };
 }
 
+/**
+ * The rules of a `_headers` file: path patterns, in which `*` stands for any text, and the headers that they
+ * add. Of Cloudflare's syntax this is what ours uses; anything else is refused, not ignored.
+ */
+export function readHeaders(directory) {
+  const rules = [];
+  for (const line of fs.readFileSync(path.join(directory, "_headers"), "utf8").split("\n")) {
+    if (/^\s*(#.*)?$/.test(line)) continue;
+    const header = /^\s+([A-Za-z-]+):\s*(.+?)\s*$/.exec(line);
+    if (header && rules.length) rules.at(-1).headers.push([header[1], header[2]]);
+    else if (/^\/\S*$/.test(line)) rules.push({ pattern: line, headers: [] });
+    else throw new Error(`_headers: cannot read the line: ${line}`);
+  }
+  return rules;
+}
+
 /** Migrations in the order of their names, which is the order wrangler applies them in. */
 export function readMigrations(directory) {
   const names = fs.existsSync(directory) ? fs.readdirSync(directory).filter((name) => name.endsWith(".sql")) : [];
@@ -77,7 +93,10 @@ const config :Workerd.Config = (
         durableObjectStorage = (localDisk = "storage"),
     )),
     (name = "assets", worker = (
-        modules = [(name = "assets.js", esModule = ${embed(path.join(HERE, "assets.js"))})],
+        modules = [
+          (name = "assets.js", esModule = ${embed(path.join(HERE, "assets.js"))}),
+          (name = "headers.json", json = ${text(JSON.stringify(readHeaders(wrangler.assets)))}),
+        ],
         ${compatibility},
         bindings = [(name = "DISK", service = "assets-disk")],
     )),

@@ -11,6 +11,7 @@ use admission::Instant;
 use admission::protocol::AdmissionFacts;
 use gateway::cors::{self, Preflight};
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::hardening;
 use gateway::headers::RequestHeaders;
 use gateway::routes::{self, Route};
 use gateway::upstream::{header_text, rate_limit_headers};
@@ -181,13 +182,19 @@ async fn control(
         actor.get().map(String::as_str),
         &answer,
     );
-    match answer {
+    let response = match answer {
         Ok(response) => {
             response.headers().set("x-request-id", &trail.request_id)?;
-            Ok(response)
+            response
         }
-        Err(error) => error_response(&error, trail),
+        Err(error) => error_response(&error, trail)?,
+    };
+    harden(response.headers())?;
+    if hardening::came_over_https(&req.inner().url()) {
+        let (name, value) = hardening::STRICT_TRANSPORT_SECURITY;
+        response.headers().set(name, value)?;
     }
+    Ok(response)
 }
 
 /// The one translation of a failure into a response.
@@ -202,13 +209,22 @@ pub(crate) fn error_response(error: &GatewayError, trail: &Trail) -> Result<Resp
     Ok(response)
 }
 
-/// A JSON response; nothing that this gateway says itself may be kept by a cache.
+/// The security headers of whatever this gateway says itself.
+pub(crate) fn harden(headers: &Headers) -> Result<()> {
+    for (name, value) in hardening::HEADERS {
+        headers.set(name, value)?;
+    }
+    Ok(())
+}
+
+/// A JSON response.
 pub(crate) fn json(status: u16, body: String) -> Result<Response> {
-    Ok(Response::builder()
+    let response = Response::builder()
         .with_status(status)
         .with_header("content-type", "application/json")?
-        .with_header("cache-control", "no-store")?
-        .fixed(body.into_bytes()))
+        .fixed(body.into_bytes());
+    harden(response.headers())?;
+    Ok(response)
 }
 
 fn missing_binding(error: &worker::Error) -> GatewayError {

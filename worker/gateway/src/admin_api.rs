@@ -15,6 +15,7 @@ pub(crate) mod base_url;
 mod body;
 pub mod bounds;
 mod change;
+mod described;
 mod fault;
 mod fields;
 mod key;

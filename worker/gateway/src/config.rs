@@ -133,6 +133,7 @@ impl Eq for Secret {}
 
 /// What a request does that would have to wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
     /// It waits at the first matching server.

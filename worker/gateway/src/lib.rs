@@ -17,12 +17,15 @@ pub mod depth;
 pub mod envelope;
 pub mod error;
 pub mod faults;
+pub mod hardening;
 pub mod headers;
 pub mod hops;
 pub mod identity;
 pub mod log;
 pub mod log_row;
 pub mod observer;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod overflow;
 pub mod progress;
 pub mod redact;

@@ -57,6 +57,8 @@ pub enum Reply {
 
 /// Answer of `POST /api/servers/{id}/test`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "ServerTest"))]
 pub struct ServerTestView {
     /// Whether the server was reached, took the key and listed its models.
     pub ok: bool,

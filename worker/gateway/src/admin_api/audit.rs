@@ -46,6 +46,8 @@ pub struct AuditQuery {
 
 /// An entry of the audit trail as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "AuditEntry"))]
 #[expect(
     missing_docs,
     reason = "the fields are the columns of the table, described in its migration"

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::Rules;
 use super::bounds::BASE_URL_CHARS_MAX;
@@ -18,6 +18,7 @@ pub(crate) enum Refused {
     Length,
     NotAbsolute,
     Characters,
+    Host,
     Credentials,
     Query,
     Fragment,
@@ -34,6 +35,8 @@ impl fmt::Display for Refused {
                 .write_str("must be an absolute https URL such as \"https://api.example.com/v1\""),
             Self::Characters => formatter
                 .write_str("must not contain white space, control characters or backslashes"),
+            Self::Host => formatter
+                .write_str("must have a host of letters, digits, hyphens, underscores and dots"),
             Self::Credentials => formatter.write_str(
                 "must not contain a user name or password: the key belongs in `api_key`",
             ),
@@ -63,6 +66,9 @@ pub(crate) fn check(text: &str, rules: Rules<'_>) -> Result<String, Refused> {
         return Err(Refused::Characters);
     }
     let url = Url::parse(text).map_err(|_| Refused::NotAbsolute)?;
+    if !has_plain_host(&url) {
+        return Err(Refused::Host);
+    }
     let (_, after_scheme) = text.split_once("://").ok_or(Refused::NotAbsolute)?;
     if after_scheme.starts_with('/') {
         return Err(Refused::NotAbsolute);
@@ -104,6 +110,16 @@ fn leads_to(url: &Url, own: &str) -> bool {
         Some((host, if port == 80 { 443 } else { port }))
     };
     Url::parse(own).is_ok_and(|own| place(url).is_some() && place(url) == place(&own))
+}
+
+/// The standard lets a name have characters that no name on any network has, such as `*` and `;`. Names in
+/// other scripts are ASCII here already.
+fn has_plain_host(url: &Url) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match url.host() {
+        Some(Host::Domain(name)) => name.bytes().all(is_plain),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => true,
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +201,9 @@ mod tests {
             ("ftp://example.com", Refused::NotAbsolute),
             ("file:///etc/passwd", Refused::NotAbsolute),
             ("javascript://example.com/%0aalert(1)", Refused::NotAbsolute),
+            ("https://a*", Refused::Host),
+            ("https://*.example.com", Refused::Host),
+            ("https://a;b.example.com", Refused::Host),
             ("https://user:secret@example.com", Refused::Credentials),
             ("https://@example.com", Refused::Credentials),
             ("https://example.com/v1?key=1", Refused::Query),

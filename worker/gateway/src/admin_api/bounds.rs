@@ -65,8 +65,8 @@ pub const PAGE_LEN_DEFAULT: u32 = 50;
 /// Most items of a page (PRODUCT.md section 7).
 pub const PAGE_LEN_MAX: u32 = 500;
 
-/// Longest cursor that is looked at: 64 characters of id and 16 digits, in base64url.
-pub const CURSOR_CHARS_MAX: usize = 128;
+/// Longest cursor that is looked at: 16 digits, a dot and 64 characters of id.
+pub const CURSOR_CHARS_MAX: usize = 81;
 
 /// Longest query of a URL: every parameter of ours at its longest, percent-encoded, needs a quarter.
 pub const QUERY_BYTES_MAX: usize = 2_048;

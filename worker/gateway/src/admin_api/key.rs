@@ -95,6 +95,8 @@ pub struct KeyRotate {
 
 /// A gateway key as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Key"))]
 #[expect(
     missing_docs,
     reason = "the fields are those of the key object, described in PRODUCT.md"
@@ -113,12 +115,14 @@ pub struct KeyView {
 
 /// The answer that creates or rotates a key: the only one with its secret.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeyCreated {
     /// The key as every other answer shows it.
     #[serde(flatten)]
     pub view: KeyView,
     /// The secret.
     #[serde(serialize_with = "shown_once")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     pub key: Secret,
 }
 

@@ -15,6 +15,8 @@ use crate::sql::SCHEMA_VERSION;
 
 /// One server right now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Live"))]
 #[expect(
     missing_docs,
     reason = "the fields are those of the live object, described in PRODUCT.md"
@@ -44,6 +46,8 @@ pub struct LiveView {
 /// Whether this deployment can serve requests, and what stands in the way. Open to everybody, so
 /// it never quotes a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Ready"))]
 pub struct ReadyView {
     /// `ready` or `not_ready`.
     pub status: String,

@@ -43,6 +43,8 @@ impl Object {
 
     /// Takes one field out, checked.
     pub(super) fn take<F: Field>(&mut self, field: &F) -> Result<Change<F::Value>, GatewayError> {
+        #[cfg(feature = "openapi")]
+        crate::openapi::recorder::takes(field.name(), field.schema());
         match self.fields.remove(field.name()) {
             None => Ok(Change::Keep),
             Some(value) => field.read(&value).map(Change::Set),
@@ -50,8 +52,10 @@ impl Object {
     }
 
     /// Drops fields that only the gateway sets.
-    pub(super) fn ignore(&mut self, names: &[&str]) {
+    pub(super) fn ignore(&mut self, names: &[&'static str]) {
         for name in names {
+            #[cfg(feature = "openapi")]
+            crate::openapi::recorder::ignores(name);
             self.fields.remove(*name);
         }
     }

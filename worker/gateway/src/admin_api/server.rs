@@ -179,6 +179,7 @@ pub struct ServerOrder {
 
 /// Whether the stored API key can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// It can.
@@ -191,6 +192,8 @@ pub enum KeyState {
 
 /// A server as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Server"))]
 #[expect(
     missing_docs,
     reason = "the fields are those of the server object, described in PRODUCT.md"
@@ -207,6 +210,7 @@ pub struct ServerView {
     pub max_concurrency: Option<u64>,
     pub queue_max: u64,
     pub queue_timeout_ms: u64,
+    #[cfg_attr(feature = "openapi", schemars(schema_with = "on_full"))]
     pub on_full: OnFull,
     pub overflow: Overflow,
     pub upstream_timeout_ms: u64,
@@ -340,4 +344,11 @@ impl ServerOrder {
             ids: required(ids, IDS.name)?,
         })
     }
+}
+
+/// The limiter's crate knows nothing of documents.
+#[cfg(feature = "openapi")]
+fn on_full(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    use super::described::Described as _;
+    schemars::Schema::try_from(ON_FULL.schema()).unwrap_or_default()
 }
