@@ -206,3 +206,5 @@ CREATE TABLE rollup (
 ) STRICT;
 
 INSERT INTO rollup (id, rolled_from, rolled_to, rolled_at) VALUES (1, 0, 0, 0);
+
+UPDATE schema_version SET version = 3 WHERE id = 1;

@@ -1,7 +1,10 @@
-// Static files on plain workerd: the disk service knows no types and no caching, this adds them.
+// Static files on plain workerd, as Cloudflare serves them: the disk service knows no types, no caching, no
+// headers of ours and no pages without extension; this adds them.
 //
 // The default entrypoint is the ASSETS binding: a file, or the page where there is none (single-page
 // application). The entrypoint `files` answers 404 instead.
+
+import rules from "./headers.json";
 
 const TYPES = {
   css: "text/css; charset=utf-8",
@@ -18,31 +21,49 @@ const TYPES = {
   woff2: "font/woff2",
 };
 
+/** Read by Cloudflare, never served. */
+const CONFIGURATION = ["/_headers", "/_redirects"];
+
+const added = rules.map(({ pattern, headers }) => ({ pattern: toRegExp(pattern), headers }));
+
 export default {
   async fetch(request, env) {
-    const file = await read(request, env, new URL(request.url).pathname);
-    return file ?? (await read(request, env, "/index.html")) ?? missing();
+    return (await read(request, env)) ?? (await readFile(request, env, "/index.html")) ?? missing();
   },
 };
 
 export const files = {
   async fetch(request, env) {
-    return (await read(request, env, new URL(request.url).pathname)) ?? missing();
+    return (await read(request, env)) ?? missing();
   },
 };
 
-async function read(request, env, pathname) {
-  const path = pathname.endsWith("/") ? `${pathname}index.html` : pathname;
-  const type = TYPES[path.slice(path.lastIndexOf(".") + 1)];
+/** The file of a path. `/docs` is `docs.html`; the longer ways to say so lead there, as they do on Cloudflare. */
+async function read(request, env) {
+  const { pathname, search } = new URL(request.url);
+  if (CONFIGURATION.includes(pathname)) return null;
+  if (pathname === "/") return readFile(request, env, "/index.html");
+  const name = pathname.replace(/(\/index)?\.html$|\/$/, "");
+  const page = isName(name) ? await readFile(request, env, name === "" ? "/index.html" : `${name}.html`) : null;
+  if (page && name !== pathname) {
+    const headers = new Headers({ location: `${name || "/"}${search}` });
+    addHeaders(request, headers);
+    return new Response(null, { status: 307, headers });
+  }
+  return page ?? readFile(request, env, pathname);
+}
+
+async function readFile(request, env, path) {
   // Without an extension it is a folder, whose listing is nobody's business, or nothing.
-  if (!path.slice(path.lastIndexOf("/")).includes(".")) return null;
+  if (isName(path)) return null;
   const method = request.method === "HEAD" ? "HEAD" : "GET";
   const found = await env.DISK.fetch(`http://disk${path}`, { method });
   if (!found.ok) return null;
   const headers = new Headers({
-    "content-type": type ?? "application/octet-stream",
+    "content-type": TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream",
     "cache-control": "public, max-age=0, must-revalidate",
   });
+  addHeaders(request, headers);
   const modified = found.headers.get("last-modified");
   const length = found.headers.get("content-length");
   if (modified) {
@@ -51,6 +72,25 @@ async function read(request, env, pathname) {
     if (request.headers.get("if-none-match") === tag) return new Response(null, { status: 304, headers });
   }
   return new Response(found.body, { headers });
+}
+
+function addHeaders(request, headers) {
+  const { pathname, protocol } = new URL(request.url);
+  for (const rule of added) {
+    if (!rule.pattern.test(pathname)) continue;
+    for (const [name, value] of rule.headers) headers.set(name, value);
+  }
+  // Over plain http the header means nothing and must not be sent (RFC 6797).
+  if (protocol !== "https:") headers.delete("strict-transport-security");
+}
+
+function isName(path) {
+  return !path.slice(path.lastIndexOf("/")).includes(".");
+}
+
+function toRegExp(pattern) {
+  const literal = (text) => text.replace(/[.+?^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`^${pattern.split("*").map(literal).join(".*")}$`);
 }
 
 function missing() {

@@ -25,6 +25,22 @@ export function readWrangler() {
   };
 }
 
+/**
+ * The rules of a `_headers` file: path patterns, in which `*` stands for any text, and the headers that they
+ * add. Of Cloudflare's syntax this is what ours uses; anything else is refused, not ignored.
+ */
+export function readHeaders(directory) {
+  const rules = [];
+  for (const line of fs.readFileSync(path.join(directory, "_headers"), "utf8").split("\n")) {
+    if (/^\s*(#.*)?$/.test(line)) continue;
+    const header = /^\s+([A-Za-z-]+):\s*(.+?)\s*$/.exec(line);
+    if (header && rules.length) rules.at(-1).headers.push([header[1], header[2]]);
+    else if (/^\/\S*$/.test(line)) rules.push({ pattern: line, headers: [] });
+    else throw new Error(`_headers: cannot read the line: ${line}`);
+  }
+  return rules;
+}
+
 /** Migrations in the order of their names, which is the order wrangler applies them in. */
 export function readMigrations(directory) {
   const names = fs.existsSync(directory) ? fs.readdirSync(directory).filter((name) => name.endsWith(".sql")) : [];
@@ -33,9 +49,10 @@ export function readMigrations(directory) {
 
 /**
  * Cap'n Proto text of the whole server. Paths are relative to the process's folder, `run`, in which the
- * control socket lies as well: a Unix socket's path may be 100 bytes long at most.
+ * control socket lies as well: a Unix socket's path may be 100 bytes long at most. Without `privateUpstreams`
+ * the gateway connects to public addresses and to this machine only, whatever a server's name resolves to.
  */
-export function renderConfig(wrangler, { run, storage, host, port, variables }) {
+export function renderConfig(wrangler, { run, storage, host, port, variables, privateUpstreams = false }) {
   const embed = (file) => `embed ${text(path.relative(run, file))}`;
   const build = path.dirname(wrangler.main);
   const compatibility = `compatibilityDate = ${text(wrangler.compatibilityDate)},
@@ -76,13 +93,16 @@ const config :Workerd.Config = (
         durableObjectStorage = (localDisk = "storage"),
     )),
     (name = "assets", worker = (
-        modules = [(name = "assets.js", esModule = ${embed(path.join(HERE, "assets.js"))})],
+        modules = [
+          (name = "assets.js", esModule = ${embed(path.join(HERE, "assets.js"))}),
+          (name = "headers.json", json = ${text(JSON.stringify(readHeaders(wrangler.assets)))}),
+        ],
         ${compatibility},
         bindings = [(name = "DISK", service = "assets-disk")],
     )),
     (name = "assets-disk", disk = (path = ${text(wrangler.assets)}, writable = false)),
     (name = "storage", disk = (path = ${text(storage)}, writable = true)),
-    (name = "network", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "network", network = (allow = ["public", "${privateUpstreams ? "private" : "local"}"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [
     (name = "http", address = ${text(`${host}:${port}`)}, http = (), service = "gateway"),

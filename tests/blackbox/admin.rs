@@ -4,7 +4,9 @@
 //! gateway of their own.
 
 mod access;
+mod audit;
 mod objects;
+mod server_test;
 mod validation;
 
 use gateway_tests::harness::{Answer, Gateway};
@@ -12,10 +14,14 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    [objects::trials(), validation::trials(), access::trials()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let trials = [
+        objects::trials(),
+        validation::trials(),
+        access::trials(),
+        audit::trials(),
+        server_test::trials(),
+    ];
+    trials.into_iter().flatten().collect()
 }
 
 fn draft(name: &str) -> Value {

@@ -20,12 +20,42 @@ pub(crate) fn trials() -> Vec<Trial> {
 async fn wrangler_dev_serves_chats_streams_admin_and_queue() {
     let gateway = Gateway::dev().start().await;
     gateway.request("GET", "/health").send().await.expect(200);
+    pages_and_their_headers_are_those_of_plain_workerd(&gateway).await;
     let key = gateway.key("dev").create().await;
     plain_chat_arrives_as_it_was_sent(&gateway, &key).await;
     stream_loses_only_the_usage_chunk(&gateway, &key).await;
     admin_api_works(&gateway).await;
     cron_and_usage_work(&gateway).await;
     requests_wait_for_their_turn(&gateway, &key).await;
+}
+
+async fn pages_and_their_headers_are_those_of_plain_workerd(dev: &Gateway) {
+    let serve = crate::stage::gateway().await;
+    for path in [
+        "/",
+        "/docs",
+        "/docs/page.css",
+        "/openapi.json",
+        "/docs/",
+        "/docs.html",
+    ] {
+        let expected = serve.request("GET", path).send().await;
+        let answer = dev.request("GET", path).send().await;
+        assert_eq!(answer.status, expected.status, "{path}");
+        for name in [
+            "content-type",
+            "location",
+            "content-security-policy",
+            "x-frame-options",
+            "cross-origin-opener-policy",
+        ] {
+            assert_eq!(
+                answer.header(name),
+                expected.header(name),
+                "{name} of {path}"
+            );
+        }
+    }
 }
 
 async fn plain_chat_arrives_as_it_was_sent(gateway: &Gateway, key: &Key) {

@@ -2,8 +2,9 @@
 //!
 //! Starts gateways as users do (plain workerd behind the launcher of `make
 //! serve`; `wrangler dev`) and speaks HTTP with them; what the gateway did is
-//! judged at the demo provider. Three rounds: first what is quick, a few tests at
-//! a time; then the crowd, alone; last what waits for a window of a minute, all
+//! judged at the demo provider. Four rounds: first what is quick, a few tests at
+//! a time; then the crowd, alone; then whatever programs of others find, a tester
+//! of APIs and a browser; last what waits for a window of a minute, all
 //! at once, so that the round takes little more than the longest wait and
 //! nothing else keeps the two cores busy while limits are measured.
 //!
@@ -14,21 +15,31 @@
 mod admin;
 mod answers;
 mod backpressure;
+mod canary;
 mod clients;
 mod configuration;
 mod crowd;
 mod dev;
+mod disk;
+mod docs;
 mod fidelity;
+mod hardening;
 mod identity;
 mod immediate;
+mod keys;
 mod leaving;
 mod limits;
+mod logs;
+mod openapi;
+mod outage;
 mod overflow;
 mod progress;
+mod propagation;
 mod queue;
 mod random;
 mod refusals;
 mod restart;
+mod rotation;
 mod stage;
 mod state;
 mod streaming;
@@ -44,6 +55,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Quick tests at a time: as many as keep two cores busy without starving a bound of a second.
 const LIVELY_TESTS: usize = 3;
+
+/// Programs of others that keep a core busy for half a minute: as many as there are cores.
+const OUTSIDE_TESTS: usize = 2;
 
 /// Makes trials of async functions, each named after its module and itself.
 macro_rules! trials {
@@ -71,10 +85,18 @@ fn main() -> ExitCode {
         fidelity::trials(),
         answers::trials(),
         refusals::trials(),
+        hardening::trials(),
         admin::trials(),
         identity::trials(),
         configuration::trials(),
+        docs::trials(),
+        propagation::trials(),
+        keys::trials(),
+        rotation::trials(),
+        outage::trials(),
         state::trials(),
+        canary::trials(),
+        logs::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),
@@ -90,11 +112,13 @@ fn main() -> ExitCode {
         limits::trials(),
         backpressure::waiting_trials(),
     ]);
+    let outside = joined([openapi::trials(), docs::browser_trials()]);
     let all_at_once = waiting.len();
     runtime().spawn(end_when_interrupted());
     let rounds = [
         (lively, LIVELY_TESTS),
         (crowd::trials(), 1),
+        (outside, OUTSIDE_TESTS),
         (waiting, all_at_once),
     ];
     let failed = rounds.map(|(trials, threads)| {

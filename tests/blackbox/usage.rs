@@ -178,8 +178,8 @@ async fn check_sums(gateway: &Gateway, rows: &[LogRow]) {
             time(from),
             time(to)
         );
-        for grouping in ["", "server_id", "app,model"] {
-            let path = format!("/api/stats/usage?{range}&group_by={grouping}");
+        for grouping in ["", "&group_by=server_id", "&group_by=app,model"] {
+            let path = format!("/api/stats/usage?{range}{grouping}");
             let report = get(gateway, &path).await;
             let items = walk(gateway, &path).await;
             for (field, expected) in FIELDS.into_iter().zip(naive(rows, from, to)) {

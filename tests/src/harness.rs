@@ -2,12 +2,14 @@
 //!
 //! Owns the way from a test to a running gateway: [`Gateway`] processes (plain
 //! workerd behind the launcher of `make serve`, or `wrangler dev`), requests by
-//! an ordinary client ([`Chat`], [`Admin`]) and by bare sockets ([`raw`]), the
-//! parsing of what comes back. Invariant: every process started here ends with
+//! an ordinary client ([`Chat`], [`Admin`]), by bare sockets ([`raw`]) and by a
+//! [`Browser`], the parsing of what comes back. Invariant: every process started here ends with
 //! its value, with the test process, or with its interruption, whichever is first.
 
 mod answer;
+mod browser;
 mod chat;
+mod devtools;
 mod gateway;
 mod pair;
 mod process;
@@ -16,6 +18,7 @@ pub mod raw;
 mod setup;
 
 pub use answer::{Answer, Event, Stream, sse_events};
+pub use browser::{Asked, Browser, Page};
 pub use chat::Chat;
 pub use gateway::{APP, ENCRYPTION_KEY, Gateway, Start, root};
 pub use process::{Log, Process, is_alive, kill_everything};

@@ -4,15 +4,18 @@
 //! from [`gateway::admin_api`], what is stored from [`gateway::sql`]. A change is one D1 batch; then
 //! this isolate forgets its copies, and the limiter object of the server hears its new limits at once.
 
+mod audit;
 mod keys;
 mod live;
+mod server_test;
 mod servers;
 mod session;
 mod usage;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
-use gateway::admin_api::{ConfigVersionView, Rules};
+use gateway::admin_api::{ConfigVersionView, DatabaseFault, Rules};
 use gateway::envelope::Keyring;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::faults;
@@ -33,38 +36,41 @@ struct Admin<'a> {
     req: &'a Request,
     isolate: &'a Rc<Isolate>,
     identity: Identity,
+    url: String,
 }
 
 type Answer = Result<Response, GatewayError>;
 
-/// Answers a request of the control plane.
+/// Answers a request of the control plane. `actor` becomes who it is that asks, once that is known.
 pub(crate) async fn handle(
     route: Route,
     req: &Request,
     isolate: &Rc<Isolate>,
     ctx: &Context,
+    actor: &OnceCell<String>,
 ) -> Answer {
     if route == Route::HealthReady {
         return live::ready(isolate).await;
     }
-    if let Route::FaultLimiterReset(_) = route {
+    if let Route::FaultLimiterReset(_) | Route::FaultDatabase = route {
         faults::allowed(&isolate.settings)?;
     }
     if let Route::SessionBegin = route {
-        return session::begin(req, isolate).await;
+        return session::begin(req, isolate, actor).await;
     }
     if let Route::SessionEnd = route {
         return session::end();
     }
-    let identity = identity::authorize(route.access(), req, isolate).await?;
+    let identity = identity::authorize(route.access(), req, isolate, actor).await?;
     let admin = Admin {
         req,
         isolate,
         identity,
+        url: req.inner().url(),
     };
     match route {
         Route::SessionRead => respond(200, &admin.identity.view()),
-        Route::ServersList => servers::list(&admin).await,
+        Route::ServersList => servers::list(&admin, ctx).await,
         Route::ServersCreate => servers::create(&admin).await,
         Route::ServersOrder => servers::reorder(&admin).await,
         Route::ServerRead(id) => servers::read(&admin, &id).await,
@@ -72,18 +78,22 @@ pub(crate) async fn handle(
         Route::ServerPatch(id) => servers::patch(&admin, &id).await,
         Route::ServerDelete(id) => servers::delete(&admin, &id).await,
         Route::ServerLive(id) => live::one(&admin, ctx, &id).await,
+        Route::ServerTest(id) => server_test::run(&admin, &id).await,
         Route::Live => live::all(&admin, ctx).await,
         Route::KeysList => keys::list(&admin).await,
         Route::KeysCreate => keys::create(&admin).await,
         Route::KeyRead(id) => keys::read(&admin, &id).await,
         Route::KeyPatch(id) => keys::patch(&admin, &id).await,
         Route::KeyDelete(id) => keys::delete(&admin, &id).await,
+        Route::KeyRotate(id) => keys::rotate(&admin, &id).await,
+        Route::Audit => audit::list(&admin).await,
         Route::ConfigVersion => config_version(&admin, ctx).await,
         Route::Usage => usage::report(&admin).await,
         Route::UsageCsv => usage::report_csv(&admin).await,
         Route::Logs => usage::logs(&admin).await,
         Route::LogsCsv => usage::logs_csv(&admin).await,
         Route::FaultLimiterReset(id) => reset_limiter(&admin, ctx, &id).await,
+        Route::FaultDatabase => switch_database(&admin).await,
         Route::Health
         | Route::HealthReady
         | Route::SessionBegin
@@ -113,15 +123,31 @@ async fn reset_limiter(admin: &Admin<'_>, ctx: &Context, id: &str) -> Answer {
     Ok(no_content())
 }
 
+/// Fault injection: whether D1 answers this isolate.
+async fn switch_database(admin: &Admin<'_>) -> Answer {
+    let fault = DatabaseFault::parse(&admin.body().await?)?;
+    admin.isolate.store.set_available(fault.available);
+    Ok(no_content())
+}
+
 impl Admin<'_> {
     /// The JSON body of this request.
     async fn body(&self) -> Result<Vec<u8>, GatewayError> {
         json_body(self.req).await
     }
 
+    /// The JSON body of this request; empty if it has none, and then of no type.
+    async fn body_if_any(&self) -> Result<Vec<u8>, GatewayError> {
+        let bytes = bounded_body(self.req).await?;
+        if !bytes.is_empty() {
+            check_content_type(self.req)?;
+        }
+        Ok(bytes)
+    }
+
     fn query(&self) -> String {
-        let url = self.req.inner().url();
-        url.split_once('?')
+        self.url
+            .split_once('?')
             .map_or_else(String::new, |(_, query)| query.to_owned())
     }
 
@@ -130,9 +156,11 @@ impl Admin<'_> {
         gateway::admin_api::if_match(header.as_deref())
     }
 
-    fn rules(&self) -> Rules {
+    fn rules(&self) -> Rules<'_> {
         Rules {
             allow_http_upstream: self.isolate.settings.allow_http_upstream,
+            allow_private_upstream: self.isolate.settings.allow_private_upstream,
+            own_url: Some(&self.url),
         }
     }
 
@@ -167,11 +195,18 @@ impl Admin<'_> {
 }
 
 async fn json_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
+    check_content_type(req)?;
+    bounded_body(req).await
+}
+
+async fn bounded_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
+    let body = body::read(req, gateway::admin_api::check_length).await?;
+    Ok(body.bytes)
+}
+
+fn check_content_type(req: &Request) -> Result<(), GatewayError> {
     let content_type = req.headers().get("content-type").ok().flatten();
-    gateway::admin_api::check_content_type(content_type.as_deref())?;
-    Ok(body::read(req, gateway::admin_api::check_length)
-        .await?
-        .bytes)
+    gateway::admin_api::check_content_type(content_type.as_deref())
 }
 
 /// Rows of one result of a write.

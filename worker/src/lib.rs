@@ -28,6 +28,7 @@ mod upstream;
 /// The Durable Object class must be reachable from this cdylib to be exported.
 pub use gateway_durable::Limiter;
 
+use gateway::error::GatewayError;
 use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 /// Entry of every HTTP request.
@@ -40,6 +41,6 @@ async fn fetch(req: Request, env: Env, ctx: Context) -> Result<Response> {
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
     if let Err(error) = cron::run(&env).await {
-        log::cron_failed(&error.to_string());
+        log::failed("cron", &GatewayError::internal(error.to_string()));
     }
 }

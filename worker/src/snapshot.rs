@@ -4,6 +4,7 @@
 //! query on their path: a copy younger than two seconds is used as it is, one younger than five is
 //! used while a refresh runs beside the request, an older one is refreshed first. When D1 does not
 //! answer, the last known good copy keeps serving ([`gateway::config::Freshness`] holds the ages).
+//! Rows that the previous encryption key sealed are sealed again when a refresh comes across them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,13 +13,13 @@ use admission::Instant;
 use gateway::auth::KeyDigest;
 use gateway::config::{Freshness, KeyRecord, Lookup, Snapshot};
 use gateway::error::GatewayError;
-use gateway::sql;
+use gateway::sql::{self, Statement};
 use worker::Context;
 
 use crate::clock::now;
 use crate::isolate::Isolate;
-use crate::log;
 use crate::store::{StoreError, rows};
+use crate::{log, random};
 
 /// A refresh that was started longer ago than this belongs to a request that died with it.
 const REFRESH_MS_MAX: u64 = 6_000;
@@ -28,15 +29,22 @@ const REFRESH_MS_MAX: u64 = 6_000;
 pub(crate) struct SnapshotCell {
     snapshot: RefCell<Option<Rc<Snapshot>>>,
     confirmed_at: Cell<Option<Instant>>,
+    /// What was read before this is to be read again.
+    outdated_at: Cell<Option<Instant>>,
     refresh_started_at: Cell<Option<Instant>>,
+    /// The last look found keys to seal again: the next one reads the rows, whatever their version.
+    reseals: Cell<bool>,
 }
 
 impl SnapshotCell {
-    fn freshness(&self, now: Instant) -> Freshness {
-        match self.confirmed_at.get() {
+    fn freshness(&self, failed_at: Option<Instant>, now: Instant) -> Freshness {
+        let outdated_at = self.outdated_at.get();
+        let confirmed_at = self.confirmed_at.get();
+        let freshness = match confirmed_at.filter(|at| Some(*at) > outdated_at) {
             Some(confirmed_at) => Freshness::at(confirmed_at, now),
             None => Freshness::Expired,
-        }
+        };
+        freshness.after_failure(failed_at, now)
     }
 
     /// True when no other request refreshes at the moment; the caller then has to.
@@ -66,14 +74,17 @@ pub(crate) async fn current(
     let cell = &isolate.snapshot;
     let now = now();
     let known = cell.snapshot.borrow().clone();
-    match (known, cell.freshness(now)) {
+    match (known, cell.freshness(isolate.store.failed_at(), now)) {
         (Some(snapshot), Freshness::Fresh) => Ok(snapshot),
         (Some(snapshot), Freshness::Stale) => {
             refresh_beside(isolate, ctx);
             Ok(snapshot)
         }
         (known, _) => match refresh(isolate).await {
-            Ok(snapshot) => Ok(snapshot),
+            Ok(refreshed) => {
+                reseal_beside(isolate, ctx, refreshed.reseals);
+                Ok(refreshed.snapshot)
+            }
             Err(error) => {
                 log::storage_error("snapshot", &error);
                 known.ok_or_else(|| error.into())
@@ -87,30 +98,56 @@ pub(crate) fn refresh_beside(isolate: &Rc<Isolate>, ctx: &Context) {
     if isolate.snapshot.begin_refresh(now()) {
         let isolate = Rc::clone(isolate);
         ctx.wait_until(async move {
-            if let Err(error) = refresh(&isolate).await {
-                log::storage_error("snapshot", &error);
+            match refresh(&isolate).await {
+                Ok(refreshed) => reseal(&isolate, &refreshed.reseals).await,
+                Err(error) => log::storage_error("snapshot", &error),
             }
         });
     }
 }
 
-/// Forgets the age of everything cached: the next request of this isolate asks D1 first.
+/// Writes keys that were sealed again, beside the request.
+pub(crate) fn reseal_beside(isolate: &Rc<Isolate>, ctx: &Context, reseals: Vec<Statement>) {
+    if !reseals.is_empty() {
+        let isolate = Rc::clone(isolate);
+        ctx.wait_until(async move { reseal(&isolate, &reseals).await });
+    }
+}
+
+/// A failure costs nothing: the rows still open, and the next refresh finds them again.
+async fn reseal(isolate: &Isolate, reseals: &[Statement]) {
+    if !reseals.is_empty()
+        && let Err(error) = isolate.store.batch(reseals).await
+    {
+        log::storage_error("server keys", &error);
+    }
+}
+
+/// Outdates everything cached: the next request of this isolate asks D1 first, and has the copies still
+/// if D1 does not answer.
 pub(crate) fn invalidate(isolate: &Isolate) {
-    isolate.snapshot.confirmed_at.set(None);
-    isolate.keys.borrow_mut().clear();
+    expire(isolate);
+    isolate.keys.borrow_mut().expire();
 }
 
 /// A newer version exists somewhere: the next request of this isolate asks D1 first.
 pub(crate) fn expire(isolate: &Isolate) {
-    isolate.snapshot.confirmed_at.set(None);
+    isolate.snapshot.outdated_at.set(Some(now()));
 }
 
-async fn refresh(isolate: &Isolate) -> Result<Rc<Snapshot>, StoreError> {
+/// What a look at D1 brought.
+struct Refreshed {
+    snapshot: Rc<Snapshot>,
+    /// To be written beside the request.
+    reseals: Vec<Statement>,
+}
+
+async fn refresh(isolate: &Isolate) -> Result<Refreshed, StoreError> {
     let cell = &isolate.snapshot;
     let asked_at = now();
     let loaded = load(isolate, asked_at).await;
     cell.refresh_started_at.set(None);
-    let snapshot = loaded?;
+    let Refreshed { snapshot, reseals } = loaded?;
     // Answers may arrive out of order: an older version never replaces a newer one.
     let newest = cell
         .snapshot
@@ -120,23 +157,39 @@ async fn refresh(isolate: &Isolate) -> Result<Rc<Snapshot>, StoreError> {
     let snapshot = newest.unwrap_or(snapshot);
     cell.snapshot.replace(Some(Rc::clone(&snapshot)));
     cell.confirmed_at.set(Some(asked_at));
-    Ok(snapshot)
+    Ok(Refreshed { snapshot, reseals })
 }
 
-async fn load(isolate: &Isolate, now: Instant) -> Result<Rc<Snapshot>, StoreError> {
-    let known = isolate.snapshot.snapshot.borrow().clone();
+async fn load(isolate: &Isolate, now: Instant) -> Result<Refreshed, StoreError> {
+    let cell = &isolate.snapshot;
     let results = isolate.store.batch(&sql::snapshot()).await?;
+    let known = cell.snapshot.borrow().clone();
     let version = sql::config_version(rows(results.first())?)
         .ok_or_else(|| StoreError::Unavailable("no configuration version".into()))?;
-    if let Some(known) = known.filter(|known| known.version == version) {
-        return Ok(known);
+    let same = known.as_ref().filter(|known| known.version == version);
+    if let Some(snapshot) = same.filter(|_| !cell.reseals.get()) {
+        return Ok(Refreshed {
+            snapshot: Rc::clone(snapshot),
+            reseals: Vec::new(),
+        });
     }
     let servers: Vec<sql::ServerRow> = rows(results.get(1))?;
+    let reseals =
+        sql::reseal_server_keys(&servers, isolate.keyring.as_ref(), || random::bytes().ok());
+    cell.reseals.set(!reseals.is_empty());
     let servers = servers
         .into_iter()
         .map(|row| row.into_server(isolate.keyring.as_ref()))
         .collect();
-    Ok(Rc::new(Snapshot::new(version, servers, now)))
+    let snapshot = Snapshot::new(version, servers, now);
+    let snapshot = match &known {
+        Some(known) => snapshot.with_keys_of(known),
+        None => snapshot,
+    };
+    Ok(Refreshed {
+        snapshot: Rc::new(snapshot),
+        reseals,
+    })
 }
 
 /// The record of a gateway key, from the bounded cache of this isolate or from D1.
@@ -145,7 +198,8 @@ pub(crate) async fn key_record(
     ctx: &Context,
     digest: &KeyDigest,
 ) -> Result<Option<KeyRecord>, GatewayError> {
-    let known = match isolate.keys.borrow().get(digest, now()) {
+    let failed_at = isolate.store.failed_at();
+    let known = match isolate.keys.borrow().get(digest, failed_at, now()) {
         Lookup::Fresh(record) => return Ok(record.cloned()),
         Lookup::Stale(record) => {
             let (isolate, digest) = (Rc::clone(isolate), *digest);
@@ -170,8 +224,9 @@ pub(crate) async fn key_record(
 
 async fn load_key(isolate: &Isolate, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
     let asked_at = now();
-    let rows: Vec<sql::KeyRow> = isolate.store.read(&sql::key_by_digest(digest)).await?;
-    let record = rows.into_iter().next().map(sql::KeyRow::into_record);
+    let lookup = sql::key_by_digest(digest, asked_at);
+    let rows: Vec<sql::FoundKeyRow> = isolate.store.read(&lookup).await?;
+    let record = rows.into_iter().next().map(sql::FoundKeyRow::into_record);
     isolate
         .keys
         .borrow_mut()

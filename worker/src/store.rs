@@ -2,14 +2,18 @@
 //!
 //! Binds and runs statements, nothing more. A storage error is an error, never a default value.
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use admission::Instant;
 use futures::future::{Either, select};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::sql::{Statement, Value};
 use serde::Deserialize;
 use wasm_bindgen::JsValue;
 use worker::{D1Database, D1PreparedStatement, D1Result, Delay};
+
+use crate::clock::now;
 
 /// A healthy D1 answers in milliseconds; after this long the last known configuration is the
 /// better answer, and an administrator is told instead of kept waiting.
@@ -18,6 +22,10 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The D1 database bound as `DB`.
 pub(crate) struct Store {
     db: D1Database,
+    /// When D1 last failed to answer, if it has not answered since.
+    failed_at: Cell<Option<Instant>>,
+    /// False only where a fault was injected: nothing is asked then.
+    available: Cell<bool>,
 }
 
 /// Why a statement did not succeed.
@@ -31,7 +39,21 @@ pub(crate) enum StoreError {
 
 impl Store {
     pub(crate) fn new(db: D1Database) -> Self {
-        Self { db }
+        Self {
+            db,
+            failed_at: Cell::new(None),
+            available: Cell::new(true),
+        }
+    }
+
+    /// Fault injection: whether D1 answers this isolate.
+    pub(crate) fn set_available(&self, available: bool) {
+        self.available.set(available);
+    }
+
+    /// When D1 last failed to answer, if it has not answered since.
+    pub(crate) fn failed_at(&self) -> Option<Instant> {
+        self.failed_at.get()
     }
 
     /// Runs one reading statement.
@@ -48,6 +70,16 @@ impl Store {
         &self,
         statements: &[Statement],
     ) -> Result<Vec<D1Result>, StoreError> {
+        let results = self.run(statements).await;
+        let failed = matches!(results, Err(StoreError::Unavailable(_)));
+        self.failed_at.set(failed.then(now));
+        results
+    }
+
+    async fn run(&self, statements: &[Statement]) -> Result<Vec<D1Result>, StoreError> {
+        if !self.available.get() {
+            return Err(StoreError::Unavailable("switched off".into()));
+        }
         let prepared = statements
             .iter()
             .map(|statement| self.prepare(statement))
@@ -91,6 +123,14 @@ fn bind(value: &Value) -> JsValue {
         )]
         Value::Integer(integer) => JsValue::from_f64(*integer as f64),
         Value::Text(text) => JsValue::from_str(text),
+    }
+}
+
+impl StoreError {
+    /// What D1 or its binding said.
+    pub(crate) fn text(&self) -> &str {
+        let (Self::Constraint(text) | Self::Unavailable(text)) = self;
+        text
     }
 }
 

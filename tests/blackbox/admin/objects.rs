@@ -2,6 +2,7 @@
 //!
 //! Create, read, update, delete, order and pages of servers and gateway keys.
 
+use futures_util::future::join_all;
 use gateway_tests::harness::Gateway;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         server_lives_through_create_read_update_delete,
         key_is_shown_once_and_lives_until_deleted,
         lost_update_is_refused,
+        of_many_concurrent_edits_one_wins_and_the_others_change_nothing,
         lists_are_paged,
         order_must_name_every_server_once
     ]
@@ -223,6 +225,38 @@ async fn lost_update_is_refused() {
         4,
         "without If-Match the last write wins"
     );
+    gateway.admin("DELETE", &path).send().await.expect(204);
+}
+
+async fn of_many_concurrent_edits_one_wins_and_the_others_change_nothing() {
+    const EDITS: u64 = 12;
+    let gateway = stage::gateway().await;
+    let created = create(gateway, &draft("admin-race")).await;
+    let path = format!("/api/servers/{}", created["id"].as_str().expect("an id"));
+    let edit = |rpm: u64| {
+        let edit = gateway.admin("PATCH", &path).header("if-match", "\"1\"");
+        edit.json(&json!({"rpm_limit": rpm})).send()
+    };
+    let answers = join_all((1..=EDITS).map(edit)).await;
+    let (won, lost): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!(won.len(), 1);
+    for answer in lost {
+        answer.expect_error(409, "version_conflict");
+    }
+    let stored = gateway.admin("GET", &path).send().await.expect(200).json();
+    assert_eq!(
+        stored,
+        won[0].json(),
+        "the winner's, and nothing of the others"
+    );
+    assert_eq!(stored["version"], 2);
+    let trail = format!(
+        "/api/audit?action=update&target_id={}",
+        created["id"].as_str().expect("an id")
+    );
+    let trail = gateway.admin("GET", &trail).send().await.expect(200).json();
+    assert_eq!(trail["items"].as_array().map(Vec::len), Some(1), "{trail}");
     gateway.admin("DELETE", &path).send().await.expect(204);
 }
 

@@ -61,6 +61,8 @@ enum Kind {
 pub struct Start {
     kind: Kind,
     variables: BTreeMap<String, String>,
+    /// What the second Worker of a pair has of its own.
+    second: BTreeMap<String, String>,
     state: Option<PathBuf>,
 }
 
@@ -77,6 +79,7 @@ impl Start {
         Self {
             kind,
             variables: variables.into(),
+            second: BTreeMap::new(),
             state: None,
         }
     }
@@ -85,6 +88,13 @@ impl Start {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a variable or secret for the second Worker of a pair only.
+    #[must_use]
+    pub fn second_variable(mut self, name: &str, value: &str) -> Self {
+        self.second.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -121,13 +131,15 @@ impl Start {
         self.gateway(base_url, process, state, own)
     }
 
-    /// Starts the Worker twice before the same objects; the second address is that of the other one.
+    /// Starts the Worker twice before the same objects and database; the second address is that of
+    /// the other one.
     pub async fn start_pair(self) -> (Gateway, String) {
         let start = self.clone();
         let mut single = self.start().await;
         let (state, own) = (single.state.clone(), single.own_state.take());
         single.stop(Signal::SIGTERM, SOON).await;
-        let (process, [base_url, second]) = pair::start(&state, &start.variables).await;
+        let (process, [base_url, second]) =
+            pair::start(&state, &start.variables, &start.second).await;
         (start.gateway(base_url, process, state, own), second)
     }
 

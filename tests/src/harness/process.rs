@@ -7,7 +7,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,11 +97,27 @@ pub struct Process {
 
 impl Process {
     /// Starts the command in a process group of its own.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        let mut process = Self::spawn(command, Stdio::null());
+        copy_lines(process.child.stdout.take(), &process.log);
+        process
+    }
+
+    /// Starts a command that is talked to over its standard input and output; its log is standard error.
+    pub fn start_talking(command: Command) -> (Self, ChildStdin, ChildStdout) {
+        let mut process = Self::spawn(command, Stdio::piped());
+        let pipes = (process.child.stdin.take(), process.child.stdout.take());
+        let (Some(input), Some(output)) = pipes else {
+            unreachable!("both were asked for")
+        };
+        (process, input, output)
+    }
+
+    fn spawn(mut command: Command, input: Stdio) -> Self {
         let name = format!("{command:?}");
         let mut child = command
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -122,7 +138,6 @@ impl Process {
             .spawn()
             .ok();
         let log = Log::new();
-        copy_lines(child.stdout.take(), &log);
         copy_lines(child.stderr.take(), &log);
         Self {
             child,

@@ -16,6 +16,7 @@ use crate::provider::Provider;
 pub struct Admin {
     http: reqwest::Client,
     url: String,
+    path: String,
     method: String,
     headers: Vec<(String, String)>,
     body: Option<Bytes>,
@@ -27,10 +28,18 @@ impl Admin {
         Self {
             http,
             url,
+            path: path.to_owned(),
             method: method.to_owned(),
             headers: Vec::new(),
             body: None,
         }
+    }
+
+    /// Sends it to another address of the gateway.
+    #[must_use]
+    pub fn at(mut self, base_url: &str) -> Self {
+        self.url = format!("{base_url}{}", self.path);
+        self
     }
 
     /// Bearer token.

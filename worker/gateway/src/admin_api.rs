@@ -10,16 +10,20 @@
 //!
 //! Invariant: no view contains a secret, except [`KeyCreated`], which exists to show one once.
 
+mod audit;
 pub(crate) mod base_url;
 mod body;
 pub mod bounds;
 mod change;
+mod described;
+mod fault;
 mod fields;
 mod key;
 mod live;
 mod logs;
 mod object;
 mod page;
+mod private_host;
 mod query;
 mod server;
 mod sign_in;
@@ -27,11 +31,13 @@ mod time;
 mod usage;
 mod version;
 
+pub use audit::{AuditQuery, AuditView, TargetKind};
 pub use body::{check_content_type, check_length};
 pub use change::Change;
+pub use fault::DatabaseFault;
 pub use key::{
-    KEY_ID_RANDOM_BYTES, KEY_RANDOM_BYTES, KeyCreate, KeyCreated, KeyPatch, KeyView, NewKey,
-    gateway_key_id,
+    KEY_ID_RANDOM_BYTES, KEY_RANDOM_BYTES, KeyCreate, KeyCreated, KeyPatch, KeyRotate, KeyView,
+    NewKey, gateway_key_id,
 };
 pub use live::{LiveView, ReadyView};
 pub use logs::{LogEntry, LogFilter, LogQuery, LogView};
@@ -50,9 +56,13 @@ pub use version::{ConfigVersionView, etag, if_match};
 
 /// What the deployment allows beyond the fixed rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct Rules<'a> {
     /// Variable `ALLOW_HTTP_UPSTREAM`: plain http also to hosts other than this machine.
     pub allow_http_upstream: bool,
+    /// Variable `ALLOW_PRIVATE_UPSTREAM`: also hosts of private networks.
+    pub allow_private_upstream: bool,
+    /// The URL of the admin request itself: a server there would be a loop.
+    pub own_url: Option<&'a str>,
 }
 
 #[cfg(test)]

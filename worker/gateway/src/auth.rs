@@ -75,12 +75,24 @@ impl Caller {
 
 /// What an admin token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads everything that is not secret.
     Viewer,
     /// Reads and changes.
     Admin,
+}
+
+impl Role {
+    /// The role's name in the log and in the audit trail.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// The digest of the key that a request carries: `Authorization: Bearer <key>`, else `x-api-key`.

@@ -15,15 +15,12 @@ use admission::{
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
+mod freshness;
 mod key_cache;
 
+pub use freshness::{FAILURE_AGE_MAX, FRESH_AGE_MAX, Freshness, STALE_AGE_MAX};
 pub use key_cache::{KEY_CACHE_LEN_MAX, KeyCache, Lookup};
 
-/// Below this age nobody asks storage again. With the refresh beside serving, a change is seen within 2 s plus
-/// one read; the promise is 5 s (SC-004).
-pub const FRESH_AGE_MAX: Duration = Duration::from_secs(2);
-/// From this age on, a request waits for the refresh rather than use the old configuration.
-pub const STALE_AGE_MAX: Duration = Duration::from_secs(5);
 /// How long after the server's own timeout a permit stays leased: longer than any answer streams in practice,
 /// short enough that a slot lost with a crashed isolate comes back by itself.
 pub const LEASE_AFTER_TIMEOUT: Duration = Duration::from_mins(10);
@@ -136,6 +133,7 @@ impl Eq for Secret {}
 
 /// What a request does that would have to wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
     /// It waits at the first matching server.
@@ -225,32 +223,6 @@ impl Server {
     }
 }
 
-/// How a piece of configuration may be used, by its age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// Use it.
-    Fresh,
-    /// Use it and refresh it beside.
-    Stale,
-    /// Refresh it first; use it only if storage does not answer.
-    Expired,
-}
-
-impl Freshness {
-    /// By when it was read. A clock that went backwards counts as no age at all.
-    #[must_use]
-    pub fn at(loaded_at: Instant, now: Instant) -> Self {
-        let age = now.saturating_since(loaded_at);
-        if age < FRESH_AGE_MAX {
-            Self::Fresh
-        } else if age < STALE_AGE_MAX {
-            Self::Stale
-        } else {
-            Self::Expired
-        }
-    }
-}
-
 /// The configuration as one isolate knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -276,6 +248,21 @@ impl Snapshot {
             servers,
             loaded_at,
         }
+    }
+
+    /// Takes keys that cannot be read over from what was known before, where the server's version is the
+    /// same: it rises with every change of the key. So an isolate that still runs with the old encryption
+    /// key loses no server when another isolate has sealed the row again with the new one.
+    #[must_use]
+    pub fn with_keys_of(mut self, known: &Self) -> Self {
+        for server in &mut self.servers {
+            if server.api_key.is_none() {
+                let same = known.server(&server.id);
+                let same = same.filter(|same| same.version == server.version);
+                server.api_key = same.and_then(|same| same.api_key.clone());
+            }
+        }
+        self
     }
 
     /// How it may be used now.
@@ -399,21 +386,32 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn freshness_changes_at_two_and_five_seconds() {
-        let loaded = Instant::from_millis(10_000);
-        for (now, expected) in [
-            (9_000, Freshness::Fresh),
-            (11_999, Freshness::Fresh),
-            (12_000, Freshness::Stale),
-            (14_999, Freshness::Stale),
-            (15_000, Freshness::Expired),
-        ] {
-            assert_eq!(
-                Freshness::at(loaded, Instant::from_millis(now)),
-                expected,
-                "{now}"
-            );
-        }
+    fn key_that_can_no_longer_be_read_is_kept_while_the_server_has_not_changed() {
+        let shut = |id: &str, version: u64| Server {
+            api_key: None,
+            version,
+            ..server(id, 0, &["m"])
+        };
+        let known = vec![server("a", 0, &["m"]), server("b", 1, &["m"]), shut("d", 7)];
+        let known = Snapshot::new(1, known, Instant::from_millis(0));
+        let entered = Server {
+            api_key: Some(Secret::new("sk-entered-again")),
+            version: 8,
+            ..server("e", 0, &["m"])
+        };
+        let read = vec![
+            shut("a", 7),
+            shut("b", 8),
+            shut("c", 7),
+            shut("d", 7),
+            entered,
+        ];
+        let read = Snapshot::new(2, read, Instant::from_millis(1)).with_keys_of(&known);
+        let key = |id: &str| read.server(id).unwrap().api_key.clone();
+        assert_eq!(key("a"), known.server("a").unwrap().api_key);
+        assert_eq!(key("b"), None, "another version may have another key");
+        assert_eq!((key("c"), key("d")), (None, None), "nothing was known");
+        assert_eq!(key("e"), Some(Secret::new("sk-entered-again")));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub struct Identity {
 
 /// How an identity was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     /// `Authorization: Bearer <token>`
@@ -59,6 +60,8 @@ pub enum Presented<'a> {
 
 /// The answer of `GET` and `POST /api/session`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Session"))]
 pub struct SessionView {
     /// `admin` or `viewer`.
     pub role: Role,

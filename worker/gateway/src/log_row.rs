@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// How far the tokens of a row can be trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum UsageSource {
     /// As the server reported them, or none because nothing was sent or answered.
     #[default]

@@ -80,6 +80,8 @@ pub fn model_not_found(model: &str) -> GatewayError {
 
 /// One model that a caller may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Model"))]
 pub struct VisibleModel<'a> {
     /// What to send as `model`.
     pub id: &'a str,

@@ -49,18 +49,22 @@ pub enum Route {
     ServerPatch(String),
     ServerDelete(String),
     ServerLive(String),
+    ServerTest(String),
     KeysList,
     KeysCreate,
     KeyRead(String),
     KeyPatch(String),
     KeyDelete(String),
+    KeyRotate(String),
     Live,
+    Audit,
     ConfigVersion,
     Usage,
     UsageCsv,
     Logs,
     LogsCsv,
     FaultLimiterReset(String),
+    FaultDatabase,
 }
 
 /// One line of the table.
@@ -111,12 +115,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("PATCH", "/api/servers/{id}", Route::ServerPatch),
     endpoint("DELETE", "/api/servers/{id}", Route::ServerDelete),
     endpoint("GET", "/api/servers/{id}/live", Route::ServerLive),
+    endpoint("POST", "/api/servers/{id}/test", Route::ServerTest),
     endpoint("GET", "/api/keys", |_| Route::KeysList),
     endpoint("POST", "/api/keys", |_| Route::KeysCreate),
     endpoint("GET", "/api/keys/{id}", Route::KeyRead),
     endpoint("PATCH", "/api/keys/{id}", Route::KeyPatch),
     endpoint("DELETE", "/api/keys/{id}", Route::KeyDelete),
+    endpoint("POST", "/api/keys/{id}/rotate", Route::KeyRotate),
     endpoint("GET", "/api/live", |_| Route::Live),
+    endpoint("GET", "/api/audit", |_| Route::Audit),
     endpoint("GET", "/api/config/version", |_| Route::ConfigVersion),
     endpoint("GET", "/api/stats/usage", |_| Route::Usage),
     endpoint("GET", "/api/stats/usage.csv", |_| Route::UsageCsv),
@@ -127,6 +134,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "/api/faults/limiter/{id}/reset",
         Route::FaultLimiterReset,
     ),
+    endpoint("PUT", "/api/faults/database", |_| Route::FaultDatabase),
 ];
 
 impl Route {
@@ -145,6 +153,7 @@ impl Route {
             | Self::KeysList
             | Self::KeyRead(_)
             | Self::Live
+            | Self::Audit
             | Self::ConfigVersion
             | Self::Usage
             | Self::UsageCsv
@@ -155,10 +164,13 @@ impl Route {
             | Self::ServerReplace(_)
             | Self::ServerPatch(_)
             | Self::ServerDelete(_)
+            | Self::ServerTest(_)
             | Self::KeysCreate
             | Self::KeyPatch(_)
             | Self::KeyDelete(_)
-            | Self::FaultLimiterReset(_) => Access::Admin,
+            | Self::KeyRotate(_)
+            | Self::FaultLimiterReset(_)
+            | Self::FaultDatabase => Access::Admin,
         }
     }
 }

@@ -32,6 +32,7 @@
 
 use crate::error::{ErrorCode, GatewayError};
 
+mod audit;
 mod buckets;
 mod configuration;
 mod keys;
@@ -45,8 +46,14 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
-pub use configuration::{config_version, config_version_read, snapshot};
-pub use keys::{create_key, delete_key, key_by_digest, key_by_id, keys_page, update_key};
+pub use audit::audit_page;
+pub use configuration::{
+    SCHEMA_VERSION, config_version, config_version_read, schema_version, schema_version_read,
+    snapshot,
+};
+pub use keys::{
+    create_key, delete_key, key_by_digest, key_by_id, keys_page, rotate_key, update_key,
+};
 pub use limiter::{
     AdmissionRow, admission_state, all_admission_rows, create_admission_rows,
     write_admission_changes,
@@ -56,10 +63,10 @@ pub use logs::{
     logs_page, logs_scan, remove_logs, scan_end,
 };
 pub use rollup::{ROLLUP_LEN_MAX, roll_up};
-pub use rows::{KeyRow, ServerRow, VersionRow};
+pub use rows::{AuditRow, FoundKeyRow, KeyRow, ServerRow, VersionRow};
 pub use servers::{
-    create_server, delete_server, reorder_servers, reordered, server_by_id, servers_page,
-    update_server,
+    RESEAL_ROWS_MAX, create_server, delete_server, reorder_servers, reordered, reseal_server_keys,
+    server_by_id, servers_page, update_server,
 };
 pub use usage::{usage_line, usage_page, usage_sums, usage_totals};
 
@@ -153,6 +160,7 @@ pub const STATEMENTS: &[&[(&str, &str)]] = &[
     configuration::STATEMENTS,
     servers::STATEMENTS,
     keys::STATEMENTS,
+    audit::STATEMENTS,
     logs::STATEMENTS,
     rollup::STATEMENTS,
     usage::STATEMENTS,

@@ -2,7 +2,7 @@
 //!
 //! What the limiter objects see right now, and whether everything a request needs can be reached.
 
-use futures::future::join_all;
+use futures::future::{join_all, join3};
 use gateway::admin_api::{List, LiveView, ReadyView};
 use gateway::config::Server;
 use gateway::error::GatewayError;
@@ -13,6 +13,7 @@ use worker::Context;
 use super::{Admin, Answer, not_found, respond};
 use crate::isolate::Isolate;
 use crate::snapshot;
+use crate::store::StoreError;
 
 /// Name of an object that exists only to be asked whether objects answer.
 const PROBE: &str = "readiness";
@@ -46,12 +47,22 @@ async fn view(admin: &Admin<'_>, server: &Server) -> Result<LiveView, GatewayErr
 
 /// `GET /health/ready`: open to everybody, so it names problems and no values.
 pub(super) async fn ready(isolate: &Rc<Isolate>) -> Answer {
-    let version = isolate
-        .store
-        .read::<VersionRow>(&sql::config_version_read())
-        .await;
+    let (version, schema) = (sql::config_version_read(), sql::schema_version_read());
+    let (version, schema, limiter) = join3(
+        isolate.store.read::<VersionRow>(&version),
+        // By itself: it fails on a database that is too old, which is what it is asked for.
+        isolate.store.read::<VersionRow>(&schema),
+        isolate.admission.live(PROBE),
+    )
+    .await;
     let config_version = version.ok().and_then(sql::config_version);
-    let limiter = isolate.admission.live(PROBE).await.is_ok();
-    let view = ReadyView::new(&isolate.settings, config_version, limiter);
+    let schema = schema.as_ref().map(Vec::clone);
+    let schema_version = sql::schema_version(schema.map_err(StoreError::text));
+    let view = ReadyView::new(
+        &isolate.settings,
+        config_version,
+        schema_version,
+        limiter.is_ok(),
+    );
     respond(view.http_status(), &view)
 }

@@ -9,11 +9,14 @@ use gateway::error::GatewayError;
 use gateway::sql::{self, CHANGED, CURRENT, ServerRow};
 
 use super::{Admin, Answer, no_content, no_keyring, not_found, respond, rows_at, set_header};
-use crate::{log, random};
+use crate::{log, random, snapshot};
+use worker::Context;
 
-pub(super) async fn list(admin: &Admin<'_>) -> Answer {
+pub(super) async fn list(admin: &Admin<'_>, ctx: &Context) -> Answer {
     let page = Page::parse(&admin.query())?;
     let rows = admin.rows(sql::servers_page(&page)).await?;
+    let reseals = sql::reseal_server_keys(&rows, admin.keyring(), || random::bytes().ok());
+    snapshot::reseal_beside(admin.isolate, ctx, reseals);
     let view = |row: ServerRow| row.into_view(admin.keyring());
     respond(200, &List::of_rows(&page, rows, ServerRow::place, view))
 }

@@ -65,8 +65,27 @@ pub const PAGE_LEN_DEFAULT: u32 = 50;
 /// Most items of a page (PRODUCT.md section 7).
 pub const PAGE_LEN_MAX: u32 = 500;
 
-/// Longest cursor that is looked at: 64 characters of id and 16 digits, in base64url.
-pub const CURSOR_CHARS_MAX: usize = 128;
+/// Longest cursor that is looked at: 16 digits, a dot and 64 characters of id.
+pub const CURSOR_CHARS_MAX: usize = 81;
+
+/// Longest query of a URL: every parameter of ours at its longest, percent-encoded, needs a quarter.
+pub const QUERY_BYTES_MAX: usize = 2_048;
 
 /// Longest id of any row.
 pub const ID_CHARS_MAX: usize = 64;
+
+/// Longest grace of a rotated gateway key: thirty days. A secret that works longer than that was not
+/// rotated.
+pub const GRACE_SECONDS_MAX: u64 = 2_592_000;
+
+/// Grace of a rotated gateway key unless asked otherwise: a day, so that each time zone has its morning.
+pub const GRACE_SECONDS_DEFAULT: u64 = 86_400;
+
+/// Longest name of who made a change, as the audit trail keeps it.
+pub const ACTOR_CHARS_MAX: usize = 256;
+
+/// Longest name of what was done, as the audit trail keeps it.
+pub const ACTION_CHARS_MAX: usize = 64;
+
+/// Largest integer that D1 stores without loss, since it binds numbers as floats.
+pub const STORED_INTEGER_MAX: u64 = (1 << 53) - 1;

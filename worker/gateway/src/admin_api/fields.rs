@@ -6,8 +6,10 @@
 
 use serde_json::Value;
 
+use super::Rules;
 use super::base_url;
 use super::bounds::{MODEL_CHARS_MAX, MODELS_LEN_MAX};
+use super::described::Described;
 use super::object::invalid_field;
 use super::time::parse_rfc3339;
 use crate::config::{APP_NAME_LEN_MAX, AppName, Secret};
@@ -15,7 +17,7 @@ use crate::error::GatewayError;
 use admission::time::Instant;
 
 /// A named field: what it must be, and how it becomes a value.
-pub(super) trait Field {
+pub(super) trait Field: Described {
     /// What the field means to the rest of the code.
     type Value;
 
@@ -169,8 +171,7 @@ impl Field for Integer {
     }
 
     fn check(&self, value: &Value) -> Result<u64, Wrong> {
-        value
-            .as_u64()
+        whole(value)
             .filter(|number| (self.min..=self.max).contains(number))
             .ok_or(Wrong::Shape)
     }
@@ -240,12 +241,12 @@ impl Field for Credential {
 }
 
 /// Where a server is.
-pub(super) struct BaseUrl {
+pub(super) struct BaseUrl<'a> {
     pub(super) name: &'static str,
-    pub(super) allow_http: bool,
+    pub(super) rules: Rules<'a>,
 }
 
-impl Field for BaseUrl {
+impl Field for BaseUrl<'_> {
     type Value = String;
 
     fn name(&self) -> &'static str {
@@ -258,7 +259,7 @@ impl Field for BaseUrl {
 
     fn check(&self, value: &Value) -> Result<String, Wrong> {
         let text = value.as_str().ok_or(Wrong::Shape)?;
-        base_url::check(text, self.allow_http).map_err(|reason| Wrong::Because(reason.to_string()))
+        base_url::check(text, self.rules).map_err(|reason| Wrong::Because(reason.to_string()))
     }
 }
 
@@ -358,6 +359,21 @@ impl Field for Ids {
             Err(Wrong::Because("names an id twice".to_owned()))
         }
     }
+}
+
+/// A whole number, also where its writer gave it a fraction of zero (`60.0`) or an exponent (`1e3`).
+fn whole(value: &Value) -> Option<u64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        let is_whole = number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&number);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number from 0 to 2^53 fits exactly"
+        )]
+        is_whole.then_some(number as u64)
+    })
 }
 
 fn one_line(text: &str, chars_max: usize) -> Result<(), Wrong> {

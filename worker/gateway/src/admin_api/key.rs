@@ -4,15 +4,16 @@
 //! Invariant: the secret is in [`NewKey`] and [`KeyCreated`] and nowhere else.
 
 use core::fmt;
+use core::time::Duration;
 
 use admission::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
 
-use super::bounds::NAME_CHARS_MAX;
+use super::bounds::{GRACE_SECONDS_DEFAULT, GRACE_SECONDS_MAX, NAME_CHARS_MAX};
 use super::change::Change;
-use super::fields::{App, Flag, Models, Name, OrNull, Time};
+use super::fields::{App, Flag, Integer, Models, Name, OrNull, Time};
 use super::object::{Object, invalid_field, required};
 use crate::auth::KeyDigest;
 use crate::config::{AppName, Secret};
@@ -41,8 +42,14 @@ const MODELS: OrNull<Models> = OrNull(Models {
 const EXPIRES_AT: OrNull<Time> = OrNull(Time { name: "expires_at" });
 const ENABLED: Flag = Flag { name: "enabled" };
 
+const GRACE_SECONDS: Integer = Integer {
+    name: "grace_seconds",
+    min: 0,
+    max: GRACE_SECONDS_MAX,
+};
+
 /// Fields of [`KeyView`] that only the gateway sets.
-const READ_ONLY: [&str; 4] = ["id", "prefix", "created_at", "key"];
+const READ_ONLY: [&str; 5] = ["id", "prefix", "previous_expires_at", "created_at", "key"];
 
 /// Body of `POST /api/keys`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,8 +86,17 @@ pub struct KeyPatch {
     pub enabled: Change<bool>,
 }
 
+/// Body of `POST /api/keys/{id}/rotate`. Serialized it is what the audit trail keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct KeyRotate {
+    /// How long the secret before goes on working; 0 is not at all.
+    pub grace_seconds: u64,
+}
+
 /// A gateway key as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Key"))]
 #[expect(
     missing_docs,
     reason = "the fields are those of the key object, described in PRODUCT.md"
@@ -92,22 +108,25 @@ pub struct KeyView {
     pub models: Vec<String>,
     pub prefix: String,
     pub expires_at: Option<String>,
+    pub previous_expires_at: Option<String>,
     pub enabled: bool,
     pub created_at: String,
 }
 
-/// The answer that creates a key: the only one with its secret.
+/// The answer that creates or rotates a key: the only one with its secret.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeyCreated {
     /// The key as every other answer shows it.
     #[serde(flatten)]
     pub view: KeyView,
     /// The secret.
     #[serde(serialize_with = "shown_once")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
     pub key: Secret,
 }
 
-/// A gateway key at the moment of its creation.
+/// The secret of a gateway key at the moment of its creation.
 #[derive(Clone)]
 pub struct NewKey {
     /// What the client authenticates with.
@@ -181,6 +200,25 @@ impl KeyPatch {
         };
         object.finish(&READ_ONLY)?;
         Ok(fields)
+    }
+}
+
+impl KeyRotate {
+    /// Reads the body of a request, which may be absent.
+    pub fn parse(body: &[u8]) -> Result<Self, GatewayError> {
+        let mut object = Object::parse(if body.is_empty() { b"{}" } else { body })?;
+        let grace = object.take(&GRACE_SECONDS)?;
+        object.finish(&[])?;
+        Ok(Self {
+            grace_seconds: grace.or_default_of(GRACE_SECONDS_DEFAULT),
+        })
+    }
+
+    /// When the secret before stops working; None if it stops at once.
+    #[must_use]
+    pub fn previous_expires_at(self, now: Instant) -> Option<Instant> {
+        (self.grace_seconds > 0)
+            .then(|| now.saturating_add(Duration::from_secs(self.grace_seconds)))
     }
 }
 

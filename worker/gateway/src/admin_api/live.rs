@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::rfc3339;
 use crate::config::Server;
 use crate::settings::Settings;
+use crate::sql::SCHEMA_VERSION;
 
 /// One server right now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Live"))]
 #[expect(
     missing_docs,
     reason = "the fields are those of the live object, described in PRODUCT.md"
@@ -43,6 +46,8 @@ pub struct LiveView {
 /// Whether this deployment can serve requests, and what stands in the way. Open to everybody, so
 /// it never quotes a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Ready"))]
 pub struct ReadyView {
     /// `ready` or `not_ready`.
     pub status: String,
@@ -52,6 +57,8 @@ pub struct ReadyView {
     pub limiter: bool,
     /// The configuration's version in the database; null while it does not answer.
     pub config_version: Option<u64>,
+    /// The version of the database's schema; null while it does not answer.
+    pub schema_version: Option<u64>,
     /// What has to be repaired, one sentence each.
     pub problems: Vec<String>,
     /// What works as configured but deserves attention.
@@ -88,15 +95,28 @@ impl LiveView {
 impl ReadyView {
     /// Puts together what the shell found out.
     #[must_use]
-    pub fn new(settings: &Settings, config_version: Option<u64>, limiter: bool) -> Self {
-        let database = config_version.is_some();
-        let ready = database && limiter && settings.problems.is_empty();
+    pub fn new(
+        settings: &Settings,
+        config_version: Option<u64>,
+        schema_version: Option<u64>,
+        limiter: bool,
+    ) -> Self {
+        let database = config_version.is_some() && schema_version.is_some();
+        let mut problems = settings.problems.clone();
+        // A newer one is what a deployment passes through: its migrations come before its code.
+        if let Some(version) = schema_version.filter(|version| *version < SCHEMA_VERSION) {
+            problems.push(format!(
+                "The database has schema version {version}, but this gateway needs {SCHEMA_VERSION}: apply the migrations."
+            ));
+        }
+        let ready = database && limiter && problems.is_empty();
         Self {
             status: if ready { "ready" } else { "not_ready" }.to_owned(),
             database,
             limiter,
             config_version,
-            problems: settings.problems.clone(),
+            schema_version,
+            problems,
             warnings: settings.warnings.clone(),
         }
     }
@@ -128,12 +148,28 @@ mod tests {
     #[test]
     fn ready_needs_the_database_the_limiter_and_every_secret() {
         let complete = settings(Some("a-long-enough-token"));
-        assert_eq!(ReadyView::new(&complete, Some(3), true).http_status(), 200);
-        assert_eq!(ReadyView::new(&complete, None, true).http_status(), 503);
-        assert_eq!(ReadyView::new(&complete, Some(3), false).http_status(), 503);
-        let incomplete = ReadyView::new(&settings(None), Some(3), true);
+        let schema = Some(SCHEMA_VERSION);
+        let status = |config, schema, limiter| {
+            ReadyView::new(&complete, config, schema, limiter).http_status()
+        };
+        assert_eq!(status(Some(3), schema, true), 200);
+        assert_eq!(status(None, None, true), 503);
+        assert_eq!(status(Some(3), None, true), 503);
+        assert_eq!(status(Some(3), schema, false), 503);
+        let incomplete = ReadyView::new(&settings(None), Some(3), schema, true);
         assert_eq!(incomplete.http_status(), 503);
         assert_eq!(incomplete.problems.len(), 1);
+    }
+
+    #[test]
+    fn an_older_schema_is_a_problem_that_says_what_to_do_and_a_newer_one_is_none() {
+        let complete = settings(Some("a-long-enough-token"));
+        let ready = |schema| ReadyView::new(&complete, Some(3), Some(schema), true);
+        let older = ready(SCHEMA_VERSION - 1);
+        assert_eq!((older.http_status(), older.database), (503, true));
+        let told = format!("schema version {}", SCHEMA_VERSION - 1);
+        assert!(older.problems[0].contains(&told) && older.problems[0].contains("apply"));
+        assert_eq!(ready(SCHEMA_VERSION + 1).http_status(), 200);
     }
 
     #[test]

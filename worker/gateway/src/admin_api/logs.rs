@@ -6,8 +6,7 @@
 use admission::time::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::bounds::ID_CHARS_MAX;
-use super::object::invalid_field;
+use super::bounds::{ID_CHARS_MAX, STORED_INTEGER_MAX};
 use super::query::{Parameters, check_range};
 use super::{Cursor, List, Page, rfc3339};
 use crate::error::GatewayError;
@@ -95,6 +94,8 @@ pub struct LogEntry {
 
 /// A row as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "LogRow"))]
 #[expect(missing_docs, reason = "the fields are those of the log row")]
 pub struct LogView {
     pub request_id: String,
@@ -211,12 +212,13 @@ fn cursor(started_at: u64, sequence: u64) -> Cursor {
     }
 }
 
+/// The place that a cursor of this list means; those of other lists have ids that are no numbers.
 fn place(cursor: &Cursor) -> Result<(u64, u64), GatewayError> {
-    let sequence = cursor
-        .id
-        .parse()
-        .map_err(|_| invalid_field("cursor", "`cursor` is not one of the log.".to_owned()))?;
-    Ok((cursor.sort_key, sequence))
+    let sequence = cursor.id.parse().ok();
+    let sequence = sequence.filter(|sequence| *sequence <= STORED_INTEGER_MAX);
+    sequence
+        .map(|sequence| (cursor.sort_key, sequence))
+        .ok_or_else(Cursor::unknown)
 }
 
 impl LogEntry {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::body::check_length;
 use super::change::Change;
 use super::fields::Field;
+use crate::depth;
 use crate::error::{ErrorCode, GatewayError};
 
 /// How much of a field name that does not exist is quoted back.
@@ -27,6 +28,7 @@ impl Object {
     /// Reads a whole body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
         check_length(u64::try_from(body.len()).unwrap_or(u64::MAX))?;
+        depth::check(body, depth::ADMIN_DEPTH_MAX)?;
         let fields: Fields = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
         match fields.repeated {
             Some(name) => Err(invalid_field(
@@ -41,6 +43,8 @@ impl Object {
 
     /// Takes one field out, checked.
     pub(super) fn take<F: Field>(&mut self, field: &F) -> Result<Change<F::Value>, GatewayError> {
+        #[cfg(feature = "openapi")]
+        crate::openapi::recorder::takes(field.name(), field.schema());
         match self.fields.remove(field.name()) {
             None => Ok(Change::Keep),
             Some(value) => field.read(&value).map(Change::Set),
@@ -48,8 +52,10 @@ impl Object {
     }
 
     /// Drops fields that only the gateway sets.
-    pub(super) fn ignore(&mut self, names: &[&str]) {
+    pub(super) fn ignore(&mut self, names: &[&'static str]) {
         for name in names {
+            #[cfg(feature = "openapi")]
+            crate::openapi::recorder::ignores(name);
             self.fields.remove(*name);
         }
     }

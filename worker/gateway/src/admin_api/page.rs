@@ -1,19 +1,18 @@
 //! 列表与分页：键集分页，游标不透明。
 //!
 //! Owns the list shape of PRODUCT.md section 7. A cursor is the sort key and id of the last item
-//! that was shown, so that rows which come or go in between neither repeat nor hide others.
+//! that was shown, so that rows which come or go in between neither repeat nor hide others. It is
+//! plain text, `1795420800000.key_A-9`, so that the OpenAPI document can say exactly what one is.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::bounds::{CURSOR_CHARS_MAX, ID_CHARS_MAX, PAGE_LEN_DEFAULT, PAGE_LEN_MAX};
+use super::bounds::{
+    CURSOR_CHARS_MAX, ID_CHARS_MAX, PAGE_LEN_DEFAULT, PAGE_LEN_MAX, QUERY_BYTES_MAX,
+    STORED_INTEGER_MAX,
+};
 use super::object::invalid_field;
 use crate::error::GatewayError;
-
-/// Largest integer that D1 stores without loss, since it binds numbers as floats.
-const SORT_KEY_MAX: u64 = (1 << 53) - 1;
 
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +34,8 @@ pub struct Cursor {
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "{T}List"))]
 pub struct List<T> {
     /// The items, in order.
     pub items: Vec<T>,
@@ -45,6 +46,10 @@ pub struct List<T> {
 impl Page {
     /// Reads `limit` and `cursor` from the query of a URL; other parameters are not ours to judge.
     pub fn parse(query: &str) -> Result<Self, GatewayError> {
+        if query.len() > QUERY_BYTES_MAX {
+            let message = format!("The query of the URL may have at most {QUERY_BYTES_MAX} bytes.");
+            return Err(invalid_field("query", message));
+        }
         let mut page = Self {
             limit: PAGE_LEN_DEFAULT,
             cursor: None,
@@ -70,25 +75,29 @@ impl Cursor {
     /// The text that a client sends back unchanged.
     #[must_use]
     pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}.{}", self.sort_key, self.id))
+        format!("{}.{}", self.sort_key, self.id)
     }
 
     fn decode(text: &str) -> Result<Self, GatewayError> {
-        Self::read(text).ok_or_else(|| {
-            invalid_field(
-                "cursor",
-                "`cursor` is not one that a list of this gateway answered with.".to_owned(),
-            )
-        })
+        Self::read(text).ok_or_else(Self::unknown)
+    }
+
+    /// 422 about a cursor that no list gave.
+    pub(super) fn unknown() -> GatewayError {
+        invalid_field(
+            "cursor",
+            "`cursor` is not one that a list of this gateway answered with.".to_owned(),
+        )
     }
 
     fn read(text: &str) -> Option<Self> {
         if text.len() > CURSOR_CHARS_MAX {
             return None;
         }
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (sort_key, id) = text.split_once('.')?;
-        let sort_key = sort_key.parse().ok().filter(|key| *key <= SORT_KEY_MAX)?;
+        // Only as it is written: no sign, no zeros before it.
+        let canonical = |key: &u64| *key <= STORED_INTEGER_MAX && key.to_string() == sort_key;
+        let sort_key = sort_key.parse().ok().filter(canonical)?;
         let known = id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -175,18 +184,21 @@ mod tests {
         };
         let page = Page::parse(&format!("cursor={}", cursor.encode())).unwrap();
         assert_eq!(page.cursor, Some(cursor));
-        let forged = |text: &str| URL_SAFE_NO_PAD.encode(text);
         for bad in [
-            String::new(),
-            "%FF".to_owned(),
-            "x".repeat(200),
-            forged("1"),
-            forged("1."),
-            forged("x.a"),
-            forged("-1.a"),
-            forged("9007199254740993.a"),
-            forged("1.a b"),
-            forged(&format!("1.{}", "a".repeat(65))),
+            "",
+            "%FF",
+            &"x".repeat(200),
+            "1",
+            "1.",
+            ".a",
+            "x.a",
+            "-1.a",
+            "%2B1.a",
+            "01.a",
+            "9007199254740993.a",
+            "1.a b",
+            "1.a.b",
+            &format!("1.{}", "a".repeat(65)),
         ] {
             assert_eq!(param(&format!("cursor={bad}")), "cursor", "{bad}");
         }
@@ -195,7 +207,7 @@ mod tests {
     #[test]
     fn the_longest_cursor_is_not_longer_than_its_bound() {
         let cursor = Cursor {
-            sort_key: SORT_KEY_MAX,
+            sort_key: STORED_INTEGER_MAX,
             id: "a".repeat(ID_CHARS_MAX),
         };
         assert!(cursor.encode().len() <= CURSOR_CHARS_MAX);

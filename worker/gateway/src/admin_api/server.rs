@@ -179,16 +179,21 @@ pub struct ServerOrder {
 
 /// Whether the stored API key can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// It can.
     Ok,
+    /// It can, with the encryption key before the rotation; it is sealed with the present one soon.
+    ToBeReencrypted,
     /// It cannot be decrypted with the configured encryption keys.
     MustBeEnteredAgain,
 }
 
 /// A server as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "Server"))]
 #[expect(
     missing_docs,
     reason = "the fields are those of the server object, described in PRODUCT.md"
@@ -205,6 +210,7 @@ pub struct ServerView {
     pub max_concurrency: Option<u64>,
     pub queue_max: u64,
     pub queue_timeout_ms: u64,
+    #[cfg_attr(feature = "openapi", schemars(schema_with = "on_full"))]
     pub on_full: OnFull,
     pub overflow: Overflow,
     pub upstream_timeout_ms: u64,
@@ -223,7 +229,7 @@ pub fn server_id(random: [u8; SERVER_ID_RANDOM_BYTES]) -> String {
 
 impl ServerCreate {
     /// Reads the body of a request.
-    pub fn parse(body: &[u8], rules: Rules) -> Result<Self, GatewayError> {
+    pub fn parse(body: &[u8], rules: Rules<'_>) -> Result<Self, GatewayError> {
         let mut object = Object::parse(body)?;
         let mut fields = ServerPatch::read(&mut object, rules)?;
         object.finish(&READ_ONLY)?;
@@ -238,7 +244,7 @@ impl ServerCreate {
 
 impl ServerReplace {
     /// Reads the body of a request.
-    pub fn parse(body: &[u8], rules: Rules) -> Result<Self, GatewayError> {
+    pub fn parse(body: &[u8], rules: Rules<'_>) -> Result<Self, GatewayError> {
         let mut object = Object::parse(body)?;
         object.ignore(&READ_ONLY);
         let mut fields = ServerPatch::read(&mut object, rules)?;
@@ -253,7 +259,7 @@ impl ServerReplace {
 
 impl ServerPatch {
     /// Reads the body of a request.
-    pub fn parse(body: &[u8], rules: Rules) -> Result<Self, GatewayError> {
+    pub fn parse(body: &[u8], rules: Rules<'_>) -> Result<Self, GatewayError> {
         let mut object = Object::parse(body)?;
         let fields = Self::read(&mut object, rules)?;
         object.finish(&READ_ONLY)?;
@@ -261,10 +267,10 @@ impl ServerPatch {
     }
 
     /// The one place where the fields of a server are read, in the order of the object.
-    fn read(object: &mut Object, rules: Rules) -> Result<Self, GatewayError> {
+    fn read(object: &mut Object, rules: Rules<'_>) -> Result<Self, GatewayError> {
         let base_url = BaseUrl {
             name: "base_url",
-            allow_http: rules.allow_http_upstream,
+            rules,
         };
         Ok(Self {
             name: object.take(&NAME)?,
@@ -338,4 +344,11 @@ impl ServerOrder {
             ids: required(ids, IDS.name)?,
         })
     }
+}
+
+/// The limiter's crate knows nothing of documents.
+#[cfg(feature = "openapi")]
+fn on_full(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    use super::described::Described as _;
+    schemars::Schema::try_from(ON_FULL.schema()).unwrap_or_default()
 }

@@ -9,6 +9,8 @@ use crate::error::GatewayError;
 
 /// Answer of `GET /api/config/version`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "ConfigVersion"))]
 pub struct ConfigVersionView {
     /// Version that this edge location serves.
     pub version: u64,

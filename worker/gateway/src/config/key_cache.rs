@@ -15,6 +15,9 @@ use crate::auth::KeyDigest;
 /// Entries of one isolate: about 3 MB at 300 bytes each, far below the isolate's 128 MB.
 pub const KEY_CACHE_LEN_MAX: usize = 10_000;
 
+/// Older than any age that counts.
+const LONG_AGO: Instant = Instant::from_millis(0);
+
 /// What the cache knows about a digest. The inner `Option` is the answer: `None` = there is no such key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {
@@ -73,14 +76,14 @@ impl KeyCache {
         self.entries.is_empty()
     }
 
-    /// What is known, and how it may be used at `now`.
+    /// What is known, and how it may be used at `now`, when storage last failed to answer at `failed_at`.
     #[must_use]
-    pub fn get(&self, digest: &KeyDigest, now: Instant) -> Lookup<'_> {
+    pub fn get(&self, digest: &KeyDigest, failed_at: Option<Instant>, now: Instant) -> Lookup<'_> {
         let Some(entry) = self.entries.get(digest) else {
             return Lookup::Absent;
         };
         let record = entry.record.as_ref();
-        match Freshness::at(entry.loaded_at, now) {
+        match Freshness::at(entry.loaded_at, now).after_failure(failed_at, now) {
             Freshness::Fresh => Lookup::Fresh(record),
             Freshness::Stale => Lookup::Stale(record),
             Freshness::Expired => Lookup::Expired(record),
@@ -123,12 +126,12 @@ impl KeyCache {
         }
     }
 
-    /// Forgets everything, after a change of configuration.
-    pub fn clear(&mut self) {
-        *self = Self {
-            next_rank: self.next_rank,
-            ..Self::with_len_max(self.len_max)
-        };
+    /// Takes its age from everything, after a change of configuration: each answer is looked up again
+    /// before it is used, but is still there if storage does not answer then.
+    pub fn expire(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.loaded_at = LONG_AGO;
+        }
     }
 
     /// Evicts one entry; a negative answer never takes the place of a record.
@@ -165,14 +168,28 @@ mod tests {
     fn answers_age_from_fresh_to_stale_to_expired_and_stay_usable() {
         let mut cache = KeyCache::new();
         let digest = KeyDigest::of("k");
-        assert_eq!(cache.get(&digest, at(0)), Lookup::Absent);
+        assert_eq!(cache.get(&digest, None, at(0)), Lookup::Absent);
         cache.insert(digest, Some(record("1")), at(0));
         let found = record("1");
-        assert_eq!(cache.get(&digest, at(1_999)), Lookup::Fresh(Some(&found)));
-        assert_eq!(cache.get(&digest, at(2_000)), Lookup::Stale(Some(&found)));
-        assert_eq!(cache.get(&digest, at(5_000)), Lookup::Expired(Some(&found)));
+        assert_eq!(
+            cache.get(&digest, None, at(1_999)),
+            Lookup::Fresh(Some(&found))
+        );
+        assert_eq!(
+            cache.get(&digest, None, at(2_000)),
+            Lookup::Stale(Some(&found))
+        );
+        assert_eq!(
+            cache.get(&digest, None, at(5_000)),
+            Lookup::Expired(Some(&found))
+        );
+        let failing = Some(at(4_000));
+        assert_eq!(
+            cache.get(&digest, failing, at(5_000)),
+            Lookup::Stale(Some(&found))
+        );
         cache.insert(digest, None, at(6_000));
-        assert_eq!(cache.get(&digest, at(6_000)), Lookup::Fresh(None));
+        assert_eq!(cache.get(&digest, None, at(6_000)), Lookup::Fresh(None));
         assert_eq!(cache.len(), 1);
     }
 
@@ -187,7 +204,7 @@ mod tests {
             assert!(cache.len() <= 4);
         }
         assert_eq!(
-            cache.get(&KeyDigest::of("x99"), at(1)),
+            cache.get(&KeyDigest::of("x99"), None, at(1)),
             Lookup::Fresh(None),
             "newest negative is kept"
         );
@@ -197,7 +214,7 @@ mod tests {
         assert!(cache.negatives.is_empty(), "negatives give way to records");
         cache.insert(KeyDigest::of("x"), None, at(1));
         assert_eq!(
-            cache.get(&KeyDigest::of("x"), at(1)),
+            cache.get(&KeyDigest::of("x"), None, at(1)),
             Lookup::Absent,
             "no room for a negative answer"
         );
@@ -210,21 +227,43 @@ mod tests {
         cache.insert(KeyDigest::of("b"), Some(record("b")), at(1));
         cache.insert(KeyDigest::of("a"), Some(record("a")), at(2));
         cache.insert(KeyDigest::of("c"), Some(record("c")), at(3));
-        assert_eq!(cache.get(&KeyDigest::of("b"), at(3)), Lookup::Absent);
+        assert_eq!(cache.get(&KeyDigest::of("b"), None, at(3)), Lookup::Absent);
         assert!(matches!(
-            cache.get(&KeyDigest::of("a"), at(3)),
+            cache.get(&KeyDigest::of("a"), None, at(3)),
             Lookup::Fresh(Some(_))
         ));
     }
 
     #[test]
-    fn removed_and_cleared_entries_are_absent() {
+    fn removed_entries_are_absent() {
         let mut cache = KeyCache::with_len_max(8);
         cache.insert(KeyDigest::of("a"), Some(record("a")), at(0));
-        cache.insert(KeyDigest::of("b"), None, at(0));
         cache.remove(&KeyDigest::of("a"));
-        assert_eq!(cache.get(&KeyDigest::of("a"), at(0)), Lookup::Absent);
-        cache.clear();
-        assert!(cache.is_empty() && cache.records.is_empty() && cache.negatives.is_empty());
+        assert_eq!(cache.get(&KeyDigest::of("a"), None, at(0)), Lookup::Absent);
+        assert!(cache.is_empty() && cache.records.is_empty());
+    }
+
+    #[test]
+    fn expired_entries_are_looked_up_again_but_are_still_known() {
+        let mut cache = KeyCache::with_len_max(8);
+        let now = 1_795_420_800_000;
+        cache.insert(KeyDigest::of("a"), Some(record("a")), at(now));
+        cache.insert(KeyDigest::of("b"), None, at(now));
+        cache.expire();
+        let found = record("a");
+        assert_eq!(
+            cache.get(&KeyDigest::of("a"), None, at(now)),
+            Lookup::Expired(Some(&found))
+        );
+        assert_eq!(
+            cache.get(&KeyDigest::of("b"), None, at(now)),
+            Lookup::Expired(None)
+        );
+        cache.insert(KeyDigest::of("a"), None, at(now));
+        assert_eq!(
+            cache.get(&KeyDigest::of("a"), None, at(now)),
+            Lookup::Fresh(None)
+        );
+        assert!(cache.records.is_empty() && cache.len() == 2);
     }
 }

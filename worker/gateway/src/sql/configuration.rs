@@ -10,7 +10,14 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("AUDIT", AUDIT),
     ("BUMP_VERSION", BUMP_VERSION),
     ("READ_VERSION", READ_VERSION),
+    ("READ_SCHEMA_VERSION", READ_SCHEMA_VERSION),
 ];
+
+/// The schema that this code needs: the number of the newest migration.
+pub const SCHEMA_VERSION: u64 = 3;
+
+/// The schema of a database without the table that tells it, which came with the second migration.
+const SCHEMA_VERSION_UNTOLD: u64 = 1;
 
 const AUDIT: &str = "\
 INSERT INTO audit (at, actor, action, target_kind, target_id, detail)
@@ -22,6 +29,8 @@ WHERE id = 1 AND changes() > 0
 RETURNING version";
 
 const READ_VERSION: &str = "SELECT version FROM config_version WHERE id = 1";
+
+const READ_SCHEMA_VERSION: &str = "SELECT version FROM schema_version WHERE id = 1";
 
 /// What an audit row says about a change.
 pub(super) struct Audited<'a> {
@@ -43,6 +52,24 @@ pub fn config_version_read() -> Statement {
 #[must_use]
 pub fn config_version(rows: Vec<VersionRow>) -> Option<u64> {
     rows.into_iter().next().map(|row| row.version)
+}
+
+/// Reads the version of the schema ([`VersionRow`]).
+#[must_use]
+pub fn schema_version_read() -> Statement {
+    Statement::new(READ_SCHEMA_VERSION, [])
+}
+
+/// The version of the schema, from what [`schema_version_read`] brought: rows, or the text of an error.
+/// None if the database does not answer.
+#[must_use]
+pub fn schema_version(read: Result<Vec<VersionRow>, &str>) -> Option<u64> {
+    match read {
+        Ok(rows) => config_version(rows),
+        Err(text) => text
+            .contains("no such table: schema_version")
+            .then_some(SCHEMA_VERSION_UNTOLD),
+    }
 }
 
 /// Reads the whole configuration in one batch: the version ([`VersionRow`]), then all servers in

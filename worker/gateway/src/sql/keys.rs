@@ -8,20 +8,22 @@ use super::configuration::Audited;
 use super::servers::with_record;
 use super::{Edit, Statement, Value};
 use crate::admin_api::bounds::KEYS_LEN_MAX;
-use crate::admin_api::{KeyCreate, KeyPatch, NewKey, Page};
+use crate::admin_api::{KeyCreate, KeyPatch, KeyRotate, NewKey, Page};
 use crate::auth::KeyDigest;
 use crate::config::AppName;
+use admission::time::Instant;
 
-/// The columns of [`super::KeyRow`]; the digest is not one of them, since nobody needs it back.
+/// The columns of [`super::KeyRow`]; no digest is one of them, since nobody needs it back.
 macro_rules! columns {
     () => {
-        "id, name, app, models, prefix, expires_at, enabled, created_at"
+        "id, name, app, models, prefix, expires_at, previous_expires_at, enabled, created_at"
     };
 }
 
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("INSERT_KEY", INSERT_KEY),
     ("UPDATE_KEY", UPDATE_KEY),
+    ("ROTATE_KEY", ROTATE_KEY),
     ("DELETE_KEY", DELETE_KEY),
     ("KEY_BY_ID", KEY_BY_ID),
     ("KEY_BY_DIGEST", KEY_BY_DIGEST),
@@ -32,7 +34,7 @@ const INSERT_KEY: &str = concat!(
     "INSERT INTO gateway_keys (",
     columns!(),
     ", digest)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7, ?8, ?9
 WHERE (SELECT count(*) FROM gateway_keys) < ?10
 RETURNING ",
     columns!()
@@ -51,6 +53,19 @@ RETURNING ",
     columns!()
 );
 
+// The right-hand sides are those of the row before: its digest becomes the previous one, unless there
+// is no grace.
+const ROTATE_KEY: &str = concat!(
+    "UPDATE gateway_keys SET
+  digest = ?2,
+  prefix = ?3,
+  previous_digest = CASE WHEN ?4 IS NULL THEN NULL ELSE digest END,
+  previous_expires_at = ?4
+WHERE id = ?1
+RETURNING ",
+    columns!()
+);
+
 const DELETE_KEY: &str = concat!(
     "DELETE FROM gateway_keys WHERE id = ?1 RETURNING ",
     columns!()
@@ -61,7 +76,8 @@ const KEY_BY_ID: &str = concat!("SELECT ", columns!(), " FROM gateway_keys WHERE
 const KEY_BY_DIGEST: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM gateway_keys WHERE digest = ?1"
+    ", digest <> ?1 AS by_previous
+FROM gateway_keys WHERE digest = ?1 OR (previous_digest = ?1 AND previous_expires_at > ?2)"
 );
 
 const KEYS_PAGE: &str = concat!(
@@ -128,6 +144,28 @@ pub fn update_key(id: &str, patch: &KeyPatch, edit: Edit<'_>) -> Vec<Statement> 
     with_record(update, edit, &audited)
 }
 
+/// Gives a gateway key a new secret. The one before works until the end of the grace; the one before
+/// that, if it still did, stops. Read `CHANGED` and pass it to [`super::changed`].
+#[must_use]
+pub fn rotate_key(id: &str, rotate: KeyRotate, key: &NewKey, edit: Edit<'_>) -> Vec<Statement> {
+    let update = Statement::new(
+        ROTATE_KEY,
+        [
+            id.into(),
+            key.digest.to_hex().into(),
+            key.prefix.as_str().into(),
+            rotate.previous_expires_at(edit.at).into(),
+        ],
+    );
+    let audited = Audited {
+        action: "rotate",
+        target_kind: "key",
+        target_id: id,
+        detail: json!(rotate),
+    };
+    with_record(update, edit, &audited)
+}
+
 /// Deletes a gateway key. Read `CHANGED` and pass it to [`super::changed`].
 #[must_use]
 pub fn delete_key(id: &str, edit: Edit<'_>) -> Vec<Statement> {
@@ -147,10 +185,11 @@ pub fn key_by_id(id: &str) -> Statement {
     Statement::new(KEY_BY_ID, [id.into()])
 }
 
-/// Finds the gateway key that a client presented.
+/// Finds the gateway key that a client presented ([`super::FoundKeyRow`]): by its secret, or at `now`
+/// by the one before its last rotation.
 #[must_use]
-pub fn key_by_digest(digest: &KeyDigest) -> Statement {
-    Statement::new(KEY_BY_DIGEST, [digest.to_hex().into()])
+pub fn key_by_digest(digest: &KeyDigest, now: Instant) -> Statement {
+    Statement::new(KEY_BY_DIGEST, [digest.to_hex().into(), now.into()])
 }
 
 /// Reads one page of the gateway keys, oldest first, and one row more.

@@ -11,9 +11,11 @@ use admission::time::Instant;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
-use crate::admin_api::{Cursor, KeyCreated, KeyState, KeyView, NewKey, ServerView, rfc3339};
-use crate::config::{AppName, KeyRecord, ModelPattern, Overflow, Secret, Server};
-use crate::envelope::Keyring;
+use crate::admin_api::{
+    AuditView, Cursor, KeyCreated, KeyState, KeyView, NewKey, ServerView, rfc3339,
+};
+use crate::config::{AppName, KeyRecord, ModelPattern, Overflow, Server};
+use crate::envelope::{Keyring, OpenError, Opened};
 
 /// A configuration version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -80,17 +82,49 @@ pub struct KeyRow {
     pub prefix: String,
     #[serde(deserialize_with = "integer_or_null")]
     pub expires_at: Option<u64>,
+    #[serde(deserialize_with = "integer_or_null")]
+    pub previous_expires_at: Option<u64>,
     #[serde(deserialize_with = "flag")]
     pub enabled: bool,
     #[serde(deserialize_with = "integer")]
     pub created_at: u64,
 }
 
+/// A row of `gateway_keys` that a presented secret led to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FoundKeyRow {
+    /// The row.
+    #[serde(flatten)]
+    pub row: KeyRow,
+    /// Whether the secret is the one before the last rotation.
+    #[serde(deserialize_with = "flag")]
+    pub by_previous: bool,
+}
+
+/// A row of `audit`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are the columns of the table, described in its migration"
+)]
+pub struct AuditRow {
+    #[serde(deserialize_with = "integer")]
+    pub id: u64,
+    #[serde(deserialize_with = "integer")]
+    pub at: u64,
+    pub actor: String,
+    pub action: String,
+    pub target_kind: String,
+    pub target_id: String,
+    #[serde(deserialize_with = "json_text")]
+    pub detail: serde_json::Value,
+}
+
 impl ServerRow {
     /// The server as the data plane uses it. Without a usable key its `api_key` is None.
     #[must_use]
     pub fn into_server(self, keyring: Option<&Keyring>) -> Server {
-        let api_key = self.open_key(keyring);
+        let api_key = self.open_key(keyring).ok().map(|opened| opened.secret);
         Server {
             id: self.id,
             name: self.name,
@@ -115,8 +149,9 @@ impl ServerRow {
     #[must_use]
     pub fn into_view(self, keyring: Option<&Keyring>) -> ServerView {
         let key_state = match self.open_key(keyring) {
-            Some(_) => KeyState::Ok,
-            None => KeyState::MustBeEnteredAgain,
+            Ok(opened) if opened.current => KeyState::Ok,
+            Ok(_) => KeyState::ToBeReencrypted,
+            Err(_) => KeyState::MustBeEnteredAgain,
         };
         ServerView {
             id: self.id,
@@ -150,29 +185,66 @@ impl ServerRow {
         }
     }
 
-    fn open_key(&self, keyring: Option<&Keyring>) -> Option<Secret> {
-        let opened = keyring?.open_server_key(&self.id, &self.api_key).ok()?;
-        Some(opened.secret)
+    /// Opens the envelope.
+    ///
+    /// # Errors
+    /// Why it stays shut; without a keyring, because its key is unknown.
+    pub fn open_key(&self, keyring: Option<&Keyring>) -> Result<Opened, OpenError> {
+        keyring
+            .ok_or(OpenError::UnknownKey)?
+            .open_server_key(&self.id, &self.api_key)
+    }
+}
+
+impl FoundKeyRow {
+    /// What the data plane knows of the key, by this secret: one that was rotated away ends with its
+    /// grace, also while storage does not answer.
+    #[must_use]
+    pub fn into_record(self) -> KeyRecord {
+        let row = self.row;
+        let grace_ends = row.previous_expires_at.filter(|_| self.by_previous);
+        let ends = [row.expires_at, grace_ends].into_iter().flatten().min();
+        KeyRecord {
+            id: row.id,
+            name: row.name,
+            app: row.app,
+            models: row.models.into_iter().map(ModelPattern::new).collect(),
+            enabled: row.enabled,
+            expires_at: ends.map(Instant::from_millis),
+        }
+    }
+}
+
+impl AuditRow {
+    /// The entry as the admin API shows it.
+    #[must_use]
+    pub fn into_view(self) -> AuditView {
+        AuditView {
+            id: self.id,
+            at: rfc3339(Instant::from_millis(self.at)),
+            actor: self.actor,
+            action: self.action,
+            target_kind: self.target_kind,
+            target_id: self.target_id,
+            detail: self.detail,
+        }
+    }
+
+    /// Its place in the list of entries.
+    #[must_use]
+    pub fn place(&self) -> Cursor {
+        Cursor {
+            sort_key: self.at,
+            id: self.id.to_string(),
+        }
     }
 }
 
 impl KeyRow {
-    /// What the data plane knows of the key.
+    /// The key as the admin API shows it at `now`.
     #[must_use]
-    pub fn into_record(self) -> KeyRecord {
-        KeyRecord {
-            id: self.id,
-            name: self.name,
-            app: self.app,
-            models: self.models.into_iter().map(ModelPattern::new).collect(),
-            enabled: self.enabled,
-            expires_at: self.expires_at.map(Instant::from_millis),
-        }
-    }
-
-    /// The key as the admin API shows it.
-    #[must_use]
-    pub fn into_view(self) -> KeyView {
+    pub fn into_view(self, now: Instant) -> KeyView {
+        let previous_ends = self.previous_expires_at.map(Instant::from_millis);
         KeyView {
             id: self.id,
             name: self.name,
@@ -180,16 +252,17 @@ impl KeyRow {
             models: self.models,
             prefix: self.prefix,
             expires_at: self.expires_at.map(Instant::from_millis).map(rfc3339),
+            previous_expires_at: previous_ends.filter(|ends| *ends > now).map(rfc3339),
             enabled: self.enabled,
             created_at: rfc3339(Instant::from_millis(self.created_at)),
         }
     }
 
-    /// The answer that creates the key.
+    /// The answer that creates or rotates the key, at `now`.
     #[must_use]
-    pub fn into_created(self, key: NewKey) -> KeyCreated {
+    pub fn into_created(self, key: NewKey, now: Instant) -> KeyCreated {
         KeyCreated {
-            view: self.into_view(),
+            view: self.into_view(now),
             key: key.secret,
         }
     }
@@ -231,6 +304,11 @@ fn texts_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
     let json = Option::<String>::deserialize(deserializer)?;
     serde_json::from_str(json.as_deref().unwrap_or("[]"))
         .map_err(|_| Error::custom("not a JSON array of texts"))
+}
+
+fn json_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_json::Value, D::Error> {
+    let json = String::deserialize(deserializer)?;
+    serde_json::from_str(&json).map_err(|_| Error::custom("not JSON"))
 }
 
 fn app_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AppName>, D::Error> {

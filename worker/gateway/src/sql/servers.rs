@@ -11,7 +11,7 @@ use super::configuration::{Audited, record};
 use super::{Edit, ServerRow, Statement, Value};
 use crate::admin_api::bounds::SERVERS_LEN_MAX;
 use crate::admin_api::{Page, ServerCreate, ServerOrder, ServerPatch};
-use crate::envelope::SealedKey;
+use crate::envelope::{Keyring, NONCE_BYTES, SealedKey};
 use crate::error::{ErrorCode, GatewayError};
 
 /// The columns of [`ServerRow`].
@@ -26,6 +26,7 @@ macro_rules! columns {
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("INSERT_SERVER", INSERT_SERVER),
     ("UPDATE_SERVER", UPDATE_SERVER),
+    ("RESEAL_SERVER_KEY", RESEAL_SERVER_KEY),
     ("DELETE_SERVER", DELETE_SERVER),
     ("REORDER_SERVERS", REORDER_SERVERS),
     ("SERVER_BY_ID", SERVER_BY_ID),
@@ -67,6 +68,10 @@ WHERE id = ?1 AND (?2 IS NULL OR version = ?2)
 RETURNING ",
     columns!()
 );
+
+// The same key in another envelope: no version rises. Only over the very envelope that was opened, so
+// that a key which was entered meanwhile is never lost.
+const RESEAL_SERVER_KEY: &str = "UPDATE servers SET api_key = ?3 WHERE id = ?1 AND api_key = ?2";
 
 const DELETE_SERVER: &str = concat!(
     "DELETE FROM servers WHERE id = ?1 AND (?2 IS NULL OR version = ?2) RETURNING ",
@@ -197,6 +202,37 @@ pub fn update_server(
     let mut statements = with_record(update, edit, &audited);
     statements.push(server_by_id(id));
     statements
+}
+
+/// Most rows that one batch seals again: with the statements of the request beside which it runs it
+/// stays below 50, the most that a Worker on the free plan may send in one invocation.
+pub const RESEAL_ROWS_MAX: usize = 40;
+
+/// Seals keys again that the previous encryption key opened, one statement a row and at most
+/// [`RESEAL_ROWS_MAX`] of them. `nonce` gives fresh random bytes at each call. A row that nothing
+/// opens, or that cannot be sealed, is left as it is.
+pub fn reseal_server_keys(
+    rows: &[ServerRow],
+    keyring: Option<&Keyring>,
+    mut nonce: impl FnMut() -> Option<[u8; NONCE_BYTES]>,
+) -> Vec<Statement> {
+    let Some(keyring) = keyring else {
+        return Vec::new();
+    };
+    let sealed = rows.iter().filter_map(|row| {
+        let opened = row.open_key(Some(keyring)).ok()?;
+        let secret = (!opened.current).then_some(opened.secret)?;
+        let fresh = keyring.seal_server_key(&row.id, &secret, nonce()?).ok()?;
+        Some(Statement::new(
+            RESEAL_SERVER_KEY,
+            [
+                row.id.as_str().into(),
+                row.api_key.as_str().into(),
+                fresh.envelope.into(),
+            ],
+        ))
+    });
+    sealed.take(RESEAL_ROWS_MAX).collect()
 }
 
 /// Deletes a server. Read `CHANGED` and `CURRENT` and pass them to [`super::changed`], which gives

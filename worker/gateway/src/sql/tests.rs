@@ -2,11 +2,13 @@
 //!
 //! Integers are bound as floats and read back as floats, as D1 does it.
 
+mod audit;
 mod database;
 mod keys;
 mod limiter;
 mod log_pages;
 mod logs;
+mod reseal;
 mod rollup;
 mod schema;
 mod servers;

@@ -104,3 +104,34 @@ fn ids_fit_into_urls_and_into_their_columns() {
     }
     assert_ne!(server_id([1; 12]), server_id([2; 12]));
 }
+
+#[test]
+fn a_rotation_has_a_grace_of_a_day_unless_asked_otherwise_within_thirty_days() {
+    let grace = |body: &str| KeyRotate::parse(body.as_bytes()).map(|rotate| rotate.grace_seconds);
+    assert_eq!((grace(""), grace("{}")), (Ok(86_400), Ok(86_400)));
+    for seconds in [0, 1, 2_592_000] {
+        assert_eq!(
+            grace(&json!({"grace_seconds": seconds}).to_string()),
+            Ok(seconds)
+        );
+    }
+    for bad in [
+        json!(-1),
+        json!(2_592_001),
+        json!(1.5),
+        json!("1"),
+        json!(null),
+    ] {
+        refused(
+            KeyRotate::parse(json!({"grace_seconds": bad}).to_string().as_bytes()),
+            "grace_seconds",
+        );
+    }
+    refused(KeyRotate::parse(br#"{"expires_at":null}"#), "expires_at");
+    let at = Instant::from_millis(1_000);
+    let ends = |grace_seconds| KeyRotate { grace_seconds }.previous_expires_at(at);
+    assert_eq!(
+        (ends(0), ends(2)),
+        (None, Some(Instant::from_millis(3_000)))
+    );
+}

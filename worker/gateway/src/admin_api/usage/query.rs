@@ -39,6 +39,7 @@ const FILTERS: [&str; 7] = [
 /// How long the time is that one row sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "nothing to add")]
 pub enum Granularity {
     Hour,
@@ -156,11 +157,7 @@ impl Granularity {
 impl Grouping {
     fn parse(text: Option<&str>) -> Result<Self, GatewayError> {
         let mut grouping = Self::default();
-        for name in text
-            .unwrap_or_default()
-            .split(',')
-            .filter(|name| !name.is_empty())
-        {
+        for name in text.into_iter().flat_map(|text| text.split(',')) {
             let flag = match name {
                 "server_id" => &mut grouping.server_id,
                 "app" => &mut grouping.app,
@@ -368,6 +365,7 @@ mod tests {
             ("granularity=minute".to_owned(), "granularity", "hour"),
             ("group_by=key_id".to_owned(), "group_by", "server_id"),
             ("group_by=app,app".to_owned(), "group_by", "once"),
+            ("group_by=".to_owned(), "group_by", "commas"),
             (
                 "from=2026-11-23T08:15:00Z".to_owned(),
                 "from",

@@ -50,6 +50,8 @@ pub struct UsageSums {
 
 /// The figures of a row, and of the whole range.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "UsageTotals"))]
 #[expect(
     missing_docs,
     reason = "the fields are described in PRODUCT.md, section 7"
@@ -79,6 +81,8 @@ pub struct UsageFigures {
 
 /// One row of statistics. What it is not grouped by is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "UsageRow"))]
 #[expect(
     missing_docs,
     reason = "the fields are described in PRODUCT.md, section 7"
@@ -95,6 +99,8 @@ pub struct UsageView {
 
 /// The answer of `GET /api/stats/usage`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "openapi", schemars(rename = "UsageReport"))]
 pub struct UsageReport {
     /// Start of the range.
     pub from: String,

@@ -2,16 +2,18 @@
 //!
 //! What the statements of gateway keys do to the table.
 
+use admission::time::Instant;
 use serde_json::json;
 
 use super::database::{Database, typed};
 use super::{at, key, new_key};
-use crate::admin_api::{KeyPatch, List, Page};
+use crate::admin_api::{KeyPatch, KeyRotate, List, Page};
 use crate::auth::KeyDigest;
+use crate::config::KeyRecord;
 use crate::error::ErrorCode;
 use crate::sql::{
-    CHANGED, KeyRow, changed, create_key, created, delete_key, key_by_digest, key_by_id, keys_page,
-    update_key,
+    CHANGED, FoundKeyRow, KeyRow, changed, create_key, created, delete_key, key_by_digest,
+    key_by_id, keys_page, rotate_key, update_key,
 };
 
 fn with_key(body: &str) -> Database {
@@ -37,10 +39,10 @@ fn a_created_key_shows_its_secret_once_and_stores_its_digest() {
         .unwrap();
     let row = created(typed::<KeyRow>(&results[CHANGED])).unwrap();
     assert_eq!(
-        serde_json::to_value(row.into_created(new.clone())).unwrap(),
+        serde_json::to_value(row.into_created(new.clone(), Instant::from_millis(1_000))).unwrap(),
         json!({
             "id": "key_a", "name": "ci", "app": "billing", "models": ["gpt-*"], "prefix": "sk-sluice-AQEB",
-            "expires_at": "2027-01-01T00:00:00.000Z", "enabled": true,
+            "expires_at": "2027-01-01T00:00:00.000Z", "previous_expires_at": null, "enabled": true,
             "created_at": "1970-01-01T00:00:01.000Z", "key": new.secret.expose()
         })
     );
@@ -58,18 +60,125 @@ fn a_created_key_shows_its_secret_once_and_stores_its_digest() {
 fn a_key_is_found_by_the_digest_of_what_a_client_sends() {
     let database = with_key(r#"{"name":"any"}"#);
     let digest = KeyDigest::of(new_key(1).secret.expose());
-    let rows = typed::<KeyRow>(&database.run(&key_by_digest(&digest)).unwrap());
-    let record = rows.into_iter().next().unwrap().into_record();
+    let found = typed::<FoundKeyRow>(&database.run(&key_by_digest(&digest, LATER)).unwrap());
+    let record = found.into_iter().next().unwrap().into_record();
     assert_eq!(
         (record.id.as_str(), record.enabled, record.expires_at),
         ("key_a", true, None)
     );
     assert!(record.app.is_none() && record.models.is_empty());
+    assert!(by_secret(&database, "sk-other", 2_000).is_none());
+}
+
+/// After everything in these tests.
+const LATER: Instant = Instant::from_millis(u64::MAX >> 20);
+
+/// What a client with this secret finds.
+fn by_secret(database: &Database, secret: &str, millis: u64) -> Option<KeyRecord> {
+    let lookup = key_by_digest(&KeyDigest::of(secret), Instant::from_millis(millis));
+    let mut found = typed::<FoundKeyRow>(&database.run(&lookup).unwrap());
+    assert!(found.len() <= 1);
+    found.pop().map(FoundKeyRow::into_record)
+}
+
+fn rotate(database: &mut Database, body: &str, new: u8, millis: u64) -> KeyRow {
+    let rotate = KeyRotate::parse(body.as_bytes()).unwrap();
+    let statements = rotate_key("key_a", rotate, &new_key(new), at(millis));
+    let results = database.batch(&statements).unwrap();
+    changed(typed::<KeyRow>(&results[CHANGED]), &[] as &[KeyRow]).unwrap()
+}
+
+fn secret(byte: u8) -> String {
+    new_key(byte).secret.expose().to_owned()
+}
+
+#[test]
+fn a_rotated_key_works_with_both_secrets_until_the_end_of_the_grace() {
+    let mut database = with_key(r#"{"name":"n","app":"a"}"#);
+    let row = rotate(&mut database, r#"{"grace_seconds":60}"#, 2, 10_000);
+    assert_eq!(row.prefix, new_key(2).prefix);
+    let new = by_secret(&database, &secret(2), 10_000).unwrap();
+    let old = by_secret(&database, &secret(1), 69_999).unwrap();
+    assert_eq!((new.expires_at, &new.id), (None, &old.id));
+    assert_eq!(old.expires_at, Some(Instant::from_millis(70_000)));
+    assert_eq!(old.app, new.app);
+    assert!(by_secret(&database, &secret(1), 70_000).is_none());
+    let shown = |millis| {
+        row.clone()
+            .into_view(Instant::from_millis(millis))
+            .previous_expires_at
+    };
+    assert_eq!(shown(69_999).as_deref(), Some("1970-01-01T00:01:10.000Z"));
+    assert_eq!(shown(70_000), None, "a past one is of no interest");
+    assert_eq!(database.audited_and_version(), (2, 3));
+}
+
+#[test]
+fn without_a_grace_the_old_secret_stops_at_once() {
+    let mut database = with_key(r#"{"name":"n"}"#);
+    rotate(&mut database, "", 2, 10_000);
+    let row = rotate(&mut database, r#"{"grace_seconds":0}"#, 3, 20_000);
+    assert_eq!(row.previous_expires_at, None);
+    assert!(by_secret(&database, &secret(1), 20_000).is_none());
+    assert!(by_secret(&database, &secret(2), 20_000).is_none());
+    assert!(by_secret(&database, &secret(3), 20_000).is_some());
+}
+
+#[test]
+fn a_second_rotation_within_the_grace_replaces_the_previous_secret() {
+    let mut database = with_key(r#"{"name":"n"}"#);
+    rotate(&mut database, "", 2, 10_000);
+    rotate(&mut database, "{}", 3, 20_000);
+    assert!(by_secret(&database, &secret(1), 20_000).is_none());
+    let old = by_secret(&database, &secret(2), 20_000).unwrap();
+    assert_eq!(
+        old.expires_at,
+        Some(Instant::from_millis(86_420_000)),
+        "a day"
+    );
     assert!(
-        database
-            .run(&key_by_digest(&KeyDigest::of("sk-other")))
+        by_secret(&database, &secret(3), 20_000)
             .unwrap()
-            .is_empty()
+            .expires_at
+            .is_none()
+    );
+}
+
+#[test]
+fn the_earlier_of_expiry_and_grace_ends_the_old_secret() {
+    let mut database = with_key(r#"{"name":"n","expires_at":"1970-01-01T00:00:30Z"}"#);
+    rotate(&mut database, r#"{"grace_seconds":60}"#, 2, 10_000);
+    let ends = |byte| {
+        by_secret(&database, &secret(byte), 11_000)
+            .unwrap()
+            .expires_at
+    };
+    assert_eq!(
+        (ends(1), ends(2)),
+        (
+            Some(Instant::from_millis(30_000)),
+            Some(Instant::from_millis(30_000))
+        )
+    );
+}
+
+#[test]
+fn the_trail_of_a_rotation_has_the_grace_and_no_secret() {
+    let mut database = with_key(r#"{"name":"n"}"#);
+    rotate(&mut database, r#"{"grace_seconds":60}"#, 2, 10_000);
+    let trail = database.query("SELECT * FROM audit WHERE id = 2");
+    assert_eq!(trail[0]["action"], "rotate");
+    assert_eq!(trail[0]["detail"], r#"{"grace_seconds":60}"#);
+    let text = format!("{trail:?}");
+    assert!(!text.contains("sk-sluice") && !text.contains(&new_key(2).digest.to_hex()));
+    let missing = rotate_key("key_b", KeyRotate { grace_seconds: 1 }, &new_key(4), at(1));
+    let results = database.batch(&missing).unwrap();
+    let error = changed(typed::<KeyRow>(&results[CHANGED]), &[] as &[KeyRow]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::NotFound);
+    assert_eq!(
+        database.audited_and_version(),
+        (2, 3),
+        "nothing was changed"
     );
 }
 
@@ -167,7 +276,7 @@ fn pages_of_keys_show_the_oldest_first_and_each_once() {
     let read = |query: &str| {
         let page = Page::parse(query).unwrap();
         let rows = typed::<KeyRow>(&database.run(&keys_page(&page)).unwrap());
-        List::of_rows(&page, rows, KeyRow::place, |row| row.into_view().id)
+        List::of_rows(&page, rows, KeyRow::place, |row| row.into_view(LATER).id)
     };
     let first = read("limit=3");
     assert_eq!(first.items, ["key_2", "key_3", "key_4"]);
@@ -198,7 +307,7 @@ fn numbers_are_read_whether_they_come_as_integers_or_as_floats() {
     let row = |enabled: &str, expires_at: &str| {
         serde_json::from_str::<KeyRow>(&format!(
             r#"{{"id":"k","name":"n","app":null,"models":"[]","prefix":"p","expires_at":{expires_at},
-                "enabled":{enabled},"created_at":0}}"#
+                "previous_expires_at":null,"enabled":{enabled},"created_at":0}}"#
         ))
     };
     assert_eq!(

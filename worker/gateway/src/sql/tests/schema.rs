@@ -5,9 +5,12 @@
 use std::collections::BTreeSet;
 
 use super::at;
-use super::database::Database;
+use super::database::{Database, typed};
 use crate::admin_api::bounds;
-use crate::sql::{STATEMENTS, Statement, create_server, snapshot};
+use crate::sql::{
+    SCHEMA_VERSION, STATEMENTS, Statement, create_server, schema_version, schema_version_read,
+    snapshot,
+};
 
 #[test]
 fn every_statement_prepares_on_the_real_schema() {
@@ -22,6 +25,7 @@ fn every_statement_prepares_on_the_real_schema() {
 #[test]
 fn every_statement_constant_is_in_the_list() {
     let sources = [
+        include_str!("../audit.rs"),
         include_str!("../configuration.rs"),
         include_str!("../keys.rs"),
         include_str!("../servers.rs"),
@@ -59,24 +63,101 @@ fn lookups_and_pages_use_an_index_and_sort_nothing() {
             "KEYS_PAGE",
             "SERVER_BY_ID",
             "SERVERS_PAGE",
+            "RESEAL_SERVER_KEY",
+            "AUDIT_PAGE",
+            "AUDIT_PAGE_OF_KIND",
+            "AUDIT_PAGE_OF_TARGET",
+            "AUDIT_PAGE_OF_ACTOR",
+            "AUDIT_PAGE_OF_ACTION",
         ]
         .contains(name)
         {
             continue;
         }
-        let explained = format!("EXPLAIN QUERY PLAN {sql}");
-        let mut prepared = database.connection.prepare(&explained).unwrap();
-        let none = vec![rusqlite::types::Null; prepared.parameter_count()];
-        let plan: Vec<String> = prepared
-            .query_map(rusqlite::params_from_iter(none), |row| row.get("detail"))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let plan = plan(&database, sql);
+        // A lookup by one of two digests searches the index of either.
+        let either = |step: &str| step == "MULTI-INDEX OR" || step.starts_with("INDEX ");
         assert!(
-            plan.iter().all(|step| step.starts_with("SEARCH")),
+            plan.iter().all(
+                |step| step.starts_with("SEARCH") || (*name == "KEY_BY_DIGEST" && either(step))
+            ),
             "{name}: {plan:?}"
         );
     }
+}
+
+#[test]
+fn each_filter_of_the_audit_list_uses_its_own_index_up_to_the_time() {
+    let database = Database::migrated();
+    for (name, index) in [
+        ("AUDIT_PAGE", "audit_by_time (at>? AND at<?)"),
+        (
+            "AUDIT_PAGE_OF_KIND",
+            "audit_by_kind (target_kind=? AND at>? AND at<?)",
+        ),
+        (
+            "AUDIT_PAGE_OF_TARGET",
+            "audit_by_target (target_id=? AND at>? AND at<?)",
+        ),
+        (
+            "AUDIT_PAGE_OF_ACTOR",
+            "audit_by_actor (actor=? AND at>? AND at<?)",
+        ),
+        (
+            "AUDIT_PAGE_OF_ACTION",
+            "audit_by_action (action=? AND at>? AND at<?)",
+        ),
+    ] {
+        let statements = STATEMENTS.iter().copied().flatten();
+        let (_, sql) = statements
+            .clone()
+            .find(|(known, _)| *known == name)
+            .unwrap();
+        let plan = plan(&database, sql);
+        assert_eq!(
+            plan,
+            [format!("SEARCH audit USING INDEX {index}")],
+            "{name}"
+        );
+    }
+}
+
+fn plan(database: &Database, sql: &str) -> Vec<String> {
+    let explained = format!("EXPLAIN QUERY PLAN {sql}");
+    let mut prepared = database.connection.prepare(&explained).unwrap();
+    let none = vec![rusqlite::types::Null; prepared.parameter_count()];
+    let steps = prepared.query_map(rusqlite::params_from_iter(none), |row| row.get("detail"));
+    steps.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_schema_version_is_the_number_of_the_newest_migration() {
+    let database = Database::migrated();
+    let rows = typed(&database.run(&schema_version_read()).unwrap());
+    assert_eq!(schema_version(Ok(rows)), Some(SCHEMA_VERSION));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let files = std::fs::read_dir(folder).unwrap();
+    let numbers = files.map(|file| {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let (number, _) = name.split_once('_').unwrap();
+        number.parse::<u64>().unwrap()
+    });
+    assert_eq!(numbers.max(), Some(SCHEMA_VERSION));
+}
+
+#[test]
+fn a_database_before_the_second_migration_has_schema_version_one() {
+    let database = Database {
+        connection: rusqlite::Connection::open_in_memory().unwrap(),
+    };
+    let first = include_str!("../../../../../migrations/0001_init.sql");
+    database.connection.execute_batch(first).unwrap();
+    let error = database
+        .run(&schema_version_read())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(schema_version(Err(&error)), Some(1));
+    assert_eq!(schema_version(Err("no answer in time")), None);
 }
 
 #[test]
@@ -172,11 +253,15 @@ fn tables_are_strict_and_refuse_plaintext_keys_and_broken_json() {
 }
 
 #[test]
-fn the_migration_can_be_split_at_its_semicolons() {
-    let whole = include_str!("../../../../../migrations/0001_init.sql");
+fn the_migrations_can_be_split_at_their_semicolons() {
     let connection = rusqlite::Connection::open_in_memory().unwrap();
-    for piece in whole.split(';').filter(|piece| !piece.trim().is_empty()) {
-        connection.execute(piece, []).unwrap();
+    for whole in [
+        include_str!("../../../../../migrations/0001_init.sql"),
+        include_str!("../../../../../migrations/0002_control_plane.sql"),
+    ] {
+        for piece in whole.split(';').filter(|piece| !piece.trim().is_empty()) {
+            connection.execute(piece, []).unwrap();
+        }
     }
 }
 

@@ -208,8 +208,10 @@ fn statements_of_usage_stay_fast_with_millions_of_rows() {
             "server_id,model",
         ] {
             for limit in [50, 500] {
-                let text =
-                    format!("granularity={granularity}&group_by={grouping}&limit={limit}&{range}");
+                let text = format!(
+                    "granularity={granularity}{}&limit={limit}&{range}",
+                    super::usage::by(grouping)
+                );
                 let query = UsageQuery::parse(&text, now).unwrap();
                 let mut statements = usage_totals(&query);
                 statements.push(usage_page(&query));
