@@ -36,13 +36,15 @@ const complaints = [];
 const wrangler = readWrangler();
 if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) fail(`PORT is ${port}; it must be a number from 0 to 65535`);
 const variables = await gatewayVariables();
+// The same values mean "on" to the gateway.
+const privateUpstreams = ["true", "1"].includes(variables.ALLOW_PRIVATE_UPSTREAM?.trim());
 const storage = path.join(state, "storage");
 fs.mkdirSync(storage, { recursive: true, mode: 0o700 });
 fs.mkdirSync(run, { recursive: true, mode: 0o700 });
 process.chdir(run);
 fs.rmSync("control.sock", { force: true });
 fs.rmSync(processFile, { force: true });
-fs.writeFileSync("config.capnp", renderConfig(wrangler, { run, storage, host, port, variables: Object.keys(variables) }));
+fs.writeFileSync("config.capnp", renderConfig(wrangler, { run, storage, host, port, variables: Object.keys(variables), privateUpstreams }));
 
 workerd = start(
   path.join(ROOT, "node_modules/.bin/workerd"),

@@ -49,9 +49,10 @@ export function readMigrations(directory) {
 
 /**
  * Cap'n Proto text of the whole server. Paths are relative to the process's folder, `run`, in which the
- * control socket lies as well: a Unix socket's path may be 100 bytes long at most.
+ * control socket lies as well: a Unix socket's path may be 100 bytes long at most. Without `privateUpstreams`
+ * the gateway connects to public addresses and to this machine only, whatever a server's name resolves to.
  */
-export function renderConfig(wrangler, { run, storage, host, port, variables }) {
+export function renderConfig(wrangler, { run, storage, host, port, variables, privateUpstreams = false }) {
   const embed = (file) => `embed ${text(path.relative(run, file))}`;
   const build = path.dirname(wrangler.main);
   const compatibility = `compatibilityDate = ${text(wrangler.compatibilityDate)},
@@ -101,7 +102,7 @@ const config :Workerd.Config = (
     )),
     (name = "assets-disk", disk = (path = ${text(wrangler.assets)}, writable = false)),
     (name = "storage", disk = (path = ${text(storage)}, writable = true)),
-    (name = "network", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "network", network = (allow = ["public", "${privateUpstreams ? "private" : "local"}"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [
     (name = "http", address = ${text(`${host}:${port}`)}, http = (), service = "gateway"),

@@ -9,6 +9,7 @@
 
 mod abort;
 mod clock;
+mod log;
 mod object;
 mod pipe;
 mod reentry;
@@ -18,6 +19,7 @@ mod timer;
 mod waiters;
 
 pub use abort::AbortListener;
+pub use log::print;
 pub use object::Limiter;
 pub use pipe::Pipe;
 

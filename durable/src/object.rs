@@ -14,11 +14,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::log::print;
 use admission::protocol::{
     Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
 };
 use futures::future::{Either, select};
 use gateway::attempts::{Attempt, Attempts, encode_verdict};
+use gateway::log::{self, Detail};
 use gateway::progress::HEARTBEAT;
 use js_sys::{Function, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -230,9 +232,8 @@ fn reset(state: &State, reason: &str) {
         let global: WorkerGlobalScope = js_sys::global().unchecked_into();
         let abort = abort.bind1(raw, &JsValue::from_str(reason));
         if let Err(error) = global.set_timeout_with_callback(abort.unchecked_ref()) {
-            worker::console_error!(
-                "{{\"event\":\"limiter_reset_failed\",\"detail\":\"{error:?}\"}}"
-            );
+            let detail = Detail::new(&format!("{error:?}"));
+            print(&log::Event::LimiterResetFailed { detail });
         }
     }
 }

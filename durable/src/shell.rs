@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::log::print;
 use admission::protocol::{
     Acquire, AcquireAnswer, AdmissionFacts, Live, Refusal, RefusalReason, Settle, SettleOutcome,
     TicketId,
@@ -17,6 +18,7 @@ use admission::{
     Acquired, Admission, BUCKET, COMMIT_INTERVAL, Commit, Event, GUARD, Instant, Progress, WINDOW,
 };
 use futures::channel::oneshot;
+use gateway::log::{self, Detail};
 use wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Result, SqlStorage};
 
@@ -75,9 +77,8 @@ impl Shell {
             // What those rows said is over when a whole window has passed.
             let pause = WINDOW.saturating_add(BUCKET).saturating_add(GUARD);
             admission.pause_until(now.saturating_add(pause), now);
-            worker::console_error!(
-                "{{\"event\":\"limiter_rows_unreadable\",\"rows\":{unreadable}}}"
-            );
+            let rows = u64::try_from(unreadable).unwrap_or(u64::MAX);
+            print(&log::Event::LimiterRowsUnreadable { rows });
         }
         let shell = Rc::new(Self {
             admission: RefCell::new(admission),
@@ -233,9 +234,8 @@ impl Shell {
                 }
             }
             Err(error) => {
-                worker::console_error!(
-                    "{{\"event\":\"limiter_write_failed\",\"detail\":\"{error}\"}}"
-                );
+                let detail = Detail::new(&error.to_string());
+                print(&log::Event::LimiterWriteFailed { detail });
                 self.broken.set(true);
                 (self.on_broken)("a write failed");
             }

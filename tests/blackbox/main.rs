@@ -15,6 +15,7 @@
 mod admin;
 mod answers;
 mod backpressure;
+mod canary;
 mod clients;
 mod configuration;
 mod crowd;
@@ -22,11 +23,13 @@ mod dev;
 mod disk;
 mod docs;
 mod fidelity;
+mod hardening;
 mod identity;
 mod immediate;
 mod keys;
 mod leaving;
 mod limits;
+mod logs;
 mod openapi;
 mod outage;
 mod overflow;
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         fidelity::trials(),
         answers::trials(),
         refusals::trials(),
+        hardening::trials(),
         admin::trials(),
         identity::trials(),
         configuration::trials(),
@@ -90,6 +94,8 @@ fn main() -> ExitCode {
         rotation::trials(),
         outage::trials(),
         state::trials(),
+        canary::trials(),
+        logs::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),

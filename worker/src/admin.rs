@@ -11,6 +11,7 @@ mod server_test;
 mod servers;
 mod session;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use gateway::admin_api::{ConfigVersionView, DatabaseFault, Rules};
@@ -34,16 +35,18 @@ struct Admin<'a> {
     req: &'a Request,
     isolate: &'a Rc<Isolate>,
     identity: Identity,
+    url: String,
 }
 
 type Answer = Result<Response, GatewayError>;
 
-/// Answers a request of the control plane.
+/// Answers a request of the control plane. `actor` becomes who it is that asks, once that is known.
 pub(crate) async fn handle(
     route: Route,
     req: &Request,
     isolate: &Rc<Isolate>,
     ctx: &Context,
+    actor: &OnceCell<String>,
 ) -> Answer {
     if route == Route::HealthReady {
         return live::ready(isolate).await;
@@ -52,16 +55,17 @@ pub(crate) async fn handle(
         faults::allowed(&isolate.settings)?;
     }
     if let Route::SessionBegin = route {
-        return session::begin(req, isolate).await;
+        return session::begin(req, isolate, actor).await;
     }
     if let Route::SessionEnd = route {
         return session::end();
     }
-    let identity = identity::authorize(route.access(), req, isolate).await?;
+    let identity = identity::authorize(route.access(), req, isolate, actor).await?;
     let admin = Admin {
         req,
         isolate,
         identity,
+        url: req.inner().url(),
     };
     match route {
         Route::SessionRead => respond(200, &admin.identity.view()),
@@ -137,8 +141,8 @@ impl Admin<'_> {
     }
 
     fn query(&self) -> String {
-        let url = self.req.inner().url();
-        url.split_once('?')
+        self.url
+            .split_once('?')
             .map_or_else(String::new, |(_, query)| query.to_owned())
     }
 
@@ -147,9 +151,11 @@ impl Admin<'_> {
         gateway::admin_api::if_match(header.as_deref())
     }
 
-    fn rules(&self) -> Rules {
+    fn rules(&self) -> Rules<'_> {
         Rules {
             allow_http_upstream: self.isolate.settings.allow_http_upstream,
+            allow_private_upstream: self.isolate.settings.allow_private_upstream,
+            own_url: Some(&self.url),
         }
     }
 

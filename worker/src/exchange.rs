@@ -11,11 +11,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use admission::Instant;
 use admission::protocol::{Accepted, Acquire, AcquireAnswer, Cancel, Grant, Permit, TicketId};
 use futures::channel::oneshot;
 use futures::future::join;
 use gateway::config::Server;
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::log::{Cost, outcome};
 use gateway::observer::{Kind, Observer};
 use gateway::overflow::{Mode, Plan, Step};
 use gateway::retry::{self, AfterAnswer};
@@ -30,9 +32,10 @@ use crate::client::ClientGone;
 use crate::clock::now;
 use crate::http::Trail;
 use crate::isolate::Isolate;
+use crate::log::Over;
 use crate::proxy::Asked;
 use crate::reply::{Held, Reply};
-use crate::stream::{Relay, Relayed};
+use crate::stream::Relay;
 use crate::upstream::{self, SendFailure};
 use crate::{lateness, log, random, snapshot};
 
@@ -47,6 +50,8 @@ pub(crate) struct Exchange {
     reply: Reply,
     /// Attempts made upstream before the current one.
     attempt: u32,
+    /// When the first bytes of the answer's body came.
+    first_byte_at: Option<Instant>,
 }
 
 /// What is known when the exchange with the upstream is over.
@@ -90,6 +95,7 @@ impl Exchange {
             plan: Plan::new(asked.candidates.iter().map(AsRef::as_ref)),
             reply: Reply::new(answer),
             attempt: 0,
+            first_byte_at: None,
             req,
             isolate,
             asked,
@@ -98,10 +104,17 @@ impl Exchange {
     }
 
     pub(crate) async fn run(mut self) {
-        let ticket = match ticket() {
-            Ok(ticket) => ticket,
-            Err(error) => return self.reply.fail(&error, &self.trail, &self.gone).await,
+        let ended = match ticket() {
+            Ok(ticket) => self.carry_out(ticket).await,
+            Err(error) => {
+                self.reply.fail(&error, &self.trail, &self.gone).await;
+                Over::without_exchange(self.reply.told())
+            }
         };
+        log::request(&self.isolate, &self.req, &self.trail, &ended);
+    }
+
+    async fn carry_out(&mut self, ticket: TicketId) -> Over {
         let mut pause = None;
         let mut held: Option<Held> = None;
         loop {
@@ -117,7 +130,7 @@ impl Exchange {
                 }
             };
             match self.attempt(&grant).await {
-                Tried::Over(ended) => return self.settle(ticket, ended).await,
+                Tried::Over(ended) => return self.end(ticket, ended).await,
                 Tried::Again {
                     pause: asked,
                     held: answer,
@@ -132,11 +145,26 @@ impl Exchange {
 
     /// The client has left, or there is no further permit: the one of an earlier attempt, if the
     /// object still counts it, ends here.
-    async fn let_go(&self, ticket: TicketId) {
+    async fn let_go(&self, ticket: TicketId) -> Over {
+        let over = Over::without_exchange(self.reply.told());
         if self.attempt > 0 {
             self.settle(ticket, Ended::without_answer(ExchangeEnd::NoAnswer))
                 .await;
         }
+        over
+    }
+
+    async fn end(&self, ticket: TicketId, ended: Ended) -> Over {
+        let (status, code) = outcome(self.reply.told(), Some(ended.end));
+        let over = Over {
+            status,
+            code,
+            cost: Cost::new(ended.end, ended.status, ended.usage.as_ref()),
+            first_byte_at: self.first_byte_at,
+            at: now(),
+        };
+        self.settle(ticket, ended).await;
+        over
     }
 
     /// 5: a permit, from the first candidate that has one; `None` when the client left meanwhile.
@@ -266,7 +294,15 @@ impl Exchange {
         let path = self.req.path();
         let body = asked.chat.upstream_body(&asked.body.bytes);
         let request = UpstreamRequest::new(permit, self.server(), &path, body);
-        upstream::send(&request, self.req.headers(), &asked.body.handle, &self.gone).await
+        let hops = asked.hops.as_deref();
+        upstream::send(
+            &request,
+            &asked.headers,
+            hops,
+            &asked.body.handle,
+            &self.gone,
+        )
+        .await
     }
 
     async fn after_answer(&mut self, grant: &Grant, response: Response) -> Tried {
@@ -356,26 +392,30 @@ impl Exchange {
             self.reply.pass(held, &self.trail, &self.gone).await;
             return ended(ExchangeEnd::Complete, None);
         }
-        let (builder, body) = match upstream::answer(response, &self.trail) {
-            Ok((builder, ResponseBody::Stream(body))) => (builder, body),
-            Ok((builder, _)) => {
-                self.reply.send(Ok(builder.empty()));
-                return ended(ExchangeEnd::Complete, None);
-            }
-            Err(error) => return self.broken_answer(&error).await,
-        };
+        let (builder, body) =
+            match upstream::answer(response, self.server().api_key.as_ref(), &self.trail) {
+                Ok((builder, ResponseBody::Stream(body))) => (builder, body),
+                Ok((builder, _)) => {
+                    self.reply.answered(status);
+                    self.reply.send(Ok(builder.empty()));
+                    return ended(ExchangeEnd::Complete, None);
+                }
+                Err(error) => return self.broken_answer(&error).await,
+            };
         let pipe = match self.reply.stream(builder) {
             Ok(pipe) => pipe,
             Err(error) => return self.broken_answer(&error.into()).await,
         };
+        self.reply.answered(status);
         let server = self.server();
         let error_event =
             is_stream.then(|| rules::truncated(&server.name).sse_event(&self.trail.request_id));
         let observer = Observer::new(kind, server.api_key.as_ref());
-        let Relayed { end, usage } = Relay::new(&body, pipe, observer)
+        let relayed = Relay::new(&body, pipe, observer)
             .run(&self.gone, server.upstream_timeout(), error_event)
             .await;
-        ended(end, usage)
+        self.first_byte_at = relayed.first_byte_at;
+        ended(relayed.end, relayed.usage)
     }
 
     async fn broken_answer(&mut self, error: &worker::Error) -> Ended {
@@ -403,6 +443,7 @@ impl Exchange {
         if let Some(server) = self.asked.candidates.get(step.index) {
             self.asked.server = Rc::clone(server);
             self.trail.server = Some(server.name.clone());
+            self.trail.known.server_id = Some(server.id.clone());
             // What another server's limiter said does not hold for this one.
             self.trail.admission = None;
         }

@@ -3,13 +3,16 @@
 //! Turns a fetch event into a route and a [`GatewayError`] into a response. The table of routes is
 //! [`gateway::routes`], the table of statuses [`gateway::error`]; this module only carries them out.
 
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use admission::Instant;
 use admission::protocol::AdmissionFacts;
+use gateway::cors::{self, Preflight};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::hardening;
+use gateway::headers::RequestHeaders;
 use gateway::routes::{self, Route};
 use gateway::upstream::{header_text, rate_limit_headers};
 use worker::{Context, Env, Headers, Request, Response, Result};
@@ -29,6 +32,23 @@ pub(crate) struct Trail {
     pub(crate) server: Option<String>,
     pub(crate) admission: Option<AdmissionFacts>,
     pub(crate) config_version: Option<u64>,
+    /// Who asks for what; for the log only.
+    pub(crate) known: Known,
+    /// What lets a page of another origin read the answer.
+    cors: cors::Headers,
+    /// As the last answer told it.
+    overhead: Cell<Option<Duration>>,
+}
+
+/// What the log tells of a request of the data plane besides its course, as far as the checks came.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) endpoint: &'static str,
+    pub(crate) app: Option<String>,
+    pub(crate) key_id: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) server_id: Option<String>,
+    pub(crate) stream: bool,
 }
 
 impl Trail {
@@ -41,7 +61,15 @@ impl Trail {
             server: None,
             admission: None,
             config_version: None,
+            known: Known::default(),
+            cors: cors::Headers::new(),
+            overhead: Cell::new(None),
         }
+    }
+
+    /// Time in the gateway itself, as the answer told it.
+    pub(crate) fn overhead(&self) -> Option<Duration> {
+        self.overhead.get()
     }
 
     /// Writes the gateway's own headers.
@@ -68,6 +96,11 @@ impl Trail {
         let overhead = now()
             .saturating_since(self.started)
             .saturating_sub(elsewhere);
+        self.overhead.set(Some(overhead));
+        for (name, value) in &self.cors {
+            // An upstream may have named other headers in its own `Vary`.
+            headers.append(name, value)?;
+        }
         headers.set("x-gateway-overhead-ms", &overhead.as_millis().to_string())
     }
 }
@@ -76,27 +109,62 @@ impl Trail {
 pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Response> {
     // The runtime's own text: to workers-rs a method that it does not know is a GET.
     let method = req.inner().method();
-    let route = routes::resolve(&method, &req.path());
+    let path = req.path();
+    let route = routes::resolve(&method, &path);
     if let Ok(Route::Health) = route {
         return json(200, String::from(r#"{"status":"ok"}"#));
     }
-    let trail = match request_id(&req) {
-        Ok(request_id) => Trail::new(request_id),
+    // The one reading of the headers, for every check and every attempt upstream.
+    let headers = RequestHeaders::collect(req.headers().entries());
+    let header = |name| headers.as_ref().ok().and_then(|headers| headers.get(name));
+    let mut trail = match random::bytes() {
+        Ok(random) => Trail::new(routes::request_id(header("x-request-id"), random)),
         Err(error) => return error_response(&error, &Trail::new(String::new())),
     };
+    let isolate = Isolate::get(&env);
+    if let Ok(isolate) = &isolate {
+        let cors = &isolate.settings.cors;
+        trail.cors = cors.headers(&path, header("origin"));
+        let asked = Preflight {
+            origin: header("origin"),
+            method: header("access-control-request-method"),
+            headers: header("access-control-request-headers"),
+        };
+        if let Some(granted) = cors.preflight(&method, &path, asked, &route) {
+            return preflight(&granted, &trail);
+        }
+    }
     let route = match route {
         Ok(route) => route,
         Err(error) => return error_response(&error, &trail),
     };
-    let isolate = match Isolate::get(&env) {
+    let isolate = match isolate {
         Ok(isolate) => isolate,
         Err(error) => return error_response(&missing_binding(&error), &trail),
     };
     match route {
-        Route::ChatCompletions => proxy::inference(req, isolate, &ctx, trail).await,
-        Route::Models => proxy::models(&req, &isolate, &ctx, trail).await,
-        route => control(route, req, &isolate, &ctx, &trail).await,
+        Route::ChatCompletions => {
+            trail.known.endpoint = "/v1/chat/completions";
+            proxy::inference(req, headers, isolate, &ctx, trail).await
+        }
+        Route::Models => {
+            trail.known.endpoint = "/v1/models";
+            proxy::models(&req, headers, &isolate, &ctx, trail).await
+        }
+        route => match headers {
+            Ok(_) => control(route, req, &isolate, &ctx, &trail).await,
+            Err(error) => error_response(&error, &trail),
+        },
     }
+}
+
+fn preflight(granted: &cors::Headers, trail: &Trail) -> Result<Response> {
+    let response = Response::builder().with_status(204).empty();
+    for (name, value) in granted {
+        response.headers().set(name, value)?;
+    }
+    response.headers().set("x-request-id", &trail.request_id)?;
+    Ok(response)
 }
 
 async fn control(
@@ -106,7 +174,15 @@ async fn control(
     ctx: &Context,
     trail: &Trail,
 ) -> Result<Response> {
-    let response = match admin::handle(route, &req, isolate, ctx).await {
+    let actor = OnceCell::new();
+    let answer = admin::handle(route, &req, isolate, ctx, &actor).await;
+    log::admin(
+        &trail.request_id,
+        &req,
+        actor.get().map(String::as_str),
+        &answer,
+    );
+    let response = match answer {
         Ok(response) => {
             response.headers().set("x-request-id", &trail.request_id)?;
             response
@@ -149,11 +225,6 @@ pub(crate) fn json(status: u16, body: String) -> Result<Response> {
         .fixed(body.into_bytes());
     harden(response.headers())?;
     Ok(response)
-}
-
-fn request_id(req: &Request) -> std::result::Result<String, GatewayError> {
-    let client = req.headers().get("x-request-id").ok().flatten();
-    Ok(routes::request_id(client.as_deref(), random::bytes()?))
 }
 
 fn missing_binding(error: &worker::Error) -> GatewayError {

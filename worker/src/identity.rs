@@ -4,6 +4,8 @@
 //! per client address by an object, so that all isolates of all locations share one count; an address that
 //! has sent too many is refused whatever it sends, and this isolate remembers that.
 
+use std::cell::OnceCell;
+
 use admission::Instant;
 use gateway::attempts::{Address, Attempt};
 use gateway::auth::{self, Role};
@@ -17,11 +19,13 @@ use crate::clock::now;
 use crate::isolate::Isolate;
 use crate::{access, log};
 
-/// Deny by default: without an identity that may use the route there is no answer but an error.
+/// Deny by default: without an identity that may use the route there is no answer but an error. `actor`
+/// becomes who it is as soon as that is known, also where he may not use the route.
 pub(crate) async fn authorize(
     access: Access,
     req: &Request,
     isolate: &Isolate,
+    actor: &OnceCell<String>,
 ) -> Result<Identity, GatewayError> {
     let address = address(req);
     isolate.refused.borrow().check(&address, now())?;
@@ -50,6 +54,7 @@ pub(crate) async fn authorize(
         Presented::Assertion(token) => access::identity(token, isolate).await,
     };
     let identity = identity.ok_or_else(|| auth::no_role(&isolate.settings))?;
+    actor.get_or_init(|| identity.actor().to_owned());
     identity::same_origin(
         identity.via,
         &req.inner().method(),

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use gateway::attempts::Refused;
 use gateway::config::{KeyCache, Secret};
 use gateway::envelope::Keyring;
+use gateway::hops::InstanceId;
 use gateway::settings::Settings;
 use worker::Env;
 
@@ -26,6 +27,8 @@ thread_local! {
 pub(crate) struct Isolate {
     pub(crate) settings: Settings,
     pub(crate) keyring: Option<Keyring>,
+    /// By which this gateway knows a request that comes back to it.
+    pub(crate) instance: Option<InstanceId>,
     pub(crate) store: Store,
     pub(crate) admission: AdmissionClient,
     pub(crate) snapshot: SnapshotCell,
@@ -47,6 +50,7 @@ impl Isolate {
             crate::log::configuration_problem(problem);
         }
         let isolate = Rc::new(Self {
+            instance: settings.encryption_key.as_ref().map(InstanceId::of),
             settings,
             keyring,
             store: Store::new(env.d1("DB")?),

@@ -11,8 +11,10 @@ use gateway::auth::{self, Caller};
 use gateway::chat::{self, ChatRequest};
 use gateway::config::{Overflow, Server};
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::headers::RequestHeaders;
+use gateway::log::Cost;
 use gateway::settings::ClientAuth;
-use gateway::{overflow, progress, route, routes};
+use gateway::{hops, overflow, progress, route, routes};
 use worker::{Context, Request, Response, Result};
 
 use crate::body::{self, Body};
@@ -20,32 +22,59 @@ use crate::clock::now;
 use crate::exchange::Exchange;
 use crate::http::{Trail, error_response, json};
 use crate::isolate::Isolate;
+use crate::log::{self, Over};
 use crate::snapshot;
+
+/// The headers, unless there were too many.
+type Headers = std::result::Result<RequestHeaders, GatewayError>;
 
 /// `GET /v1/models`: the models that this caller may use.
 pub(crate) async fn models(
     req: &Request,
+    headers: Headers,
     isolate: &Rc<Isolate>,
     ctx: &Context,
     mut trail: Trail,
 ) -> Result<Response> {
-    match visible_models(req, isolate, ctx, &mut trail).await {
+    match visible_models(headers, isolate, ctx, &mut trail).await {
         Ok(body) => {
             let response = json(200, body)?;
             trail.apply(response.headers())?;
+            log::request(isolate, req, &trail, &over(200, None));
             Ok(response)
         }
-        Err(error) => error_response(&error, &trail),
+        Err(error) => refuse(&error, isolate, req, &trail),
     }
 }
 
-async fn visible_models(
+fn over(status: u16, code: Option<ErrorCode>) -> Over {
+    Over {
+        status,
+        code,
+        cost: Cost::default(),
+        first_byte_at: None,
+        at: now(),
+    }
+}
+
+fn refuse(
+    error: &GatewayError,
+    isolate: &Isolate,
     req: &Request,
+    trail: &Trail,
+) -> Result<Response> {
+    let response = error_response(error, trail);
+    log::request(isolate, req, trail, &over(error.status(), Some(error.code)));
+    response
+}
+
+async fn visible_models(
+    headers: Headers,
     isolate: &Rc<Isolate>,
     ctx: &Context,
     trail: &mut Trail,
 ) -> std::result::Result<String, GatewayError> {
-    let caller = caller(req, isolate, ctx).await?;
+    let caller = caller(&headers?, isolate, ctx, trail).await?;
     let snapshot = snapshot::current(isolate, ctx).await?;
     trail.config_version = Some(snapshot.version);
     Ok(route::models_body(&route::visible_models(
@@ -56,13 +85,14 @@ async fn visible_models(
 /// `POST /v1/chat/completions`.
 pub(crate) async fn inference(
     req: Request,
+    headers: Headers,
     isolate: Rc<Isolate>,
     ctx: &Context,
     mut trail: Trail,
 ) -> Result<Response> {
-    let asked = match prepare(&req, &isolate, ctx, &mut trail).await {
+    let asked = match prepare(&req, headers, &isolate, ctx, &mut trail).await {
         Ok(asked) => asked,
-        Err(error) => return error_response(&error, &trail),
+        Err(error) => return refuse(&error, &isolate, &req, &trail),
     };
     let request_id = trail.request_id.clone();
     let (sender, answered) = oneshot::channel();
@@ -79,7 +109,10 @@ pub(crate) async fn inference(
 
 /// What steps 1 to 4 found out.
 pub(crate) struct Asked {
+    pub(crate) headers: RequestHeaders,
     pub(crate) caller: Caller,
+    /// The gateways that the request has come through, this one included.
+    pub(crate) hops: Option<String>,
     pub(crate) chat: ChatRequest,
     pub(crate) body: Body,
     pub(crate) config_version: u64,
@@ -95,23 +128,30 @@ pub(crate) struct Asked {
 
 async fn prepare(
     req: &Request,
+    headers: Headers,
     isolate: &Rc<Isolate>,
     ctx: &Context,
     trail: &mut Trail,
 ) -> std::result::Result<Asked, GatewayError> {
-    let header = |name| req.headers().get(name).ok().flatten();
+    // 0: as many headers as there may be, and not from this gateway itself.
+    let headers = headers?;
+    let next_hops = |own| hops::next(headers.get(hops::HEADER), own);
+    let hops = isolate.instance.as_ref().map(next_hops).transpose()?;
     // 1, 2: who calls, and as which app.
-    let caller = caller(req, isolate, ctx).await?;
+    let caller = caller(&headers, isolate, ctx, trail).await?;
     // 3: what is asked.
     let body = body::read(req, |length| chat::check_length(length, &isolate.settings)).await?;
     let chat = chat::parse(&body.bytes)?;
-    let wait_max = routes::queue_wait_max(header("x-queue-timeout").as_deref())?;
-    let wants_progress = progress::requested(header("x-queue-progress").as_deref(), chat.stream)?;
+    trail.known.model = Some(chat.model.clone());
+    trail.known.stream = chat.stream;
+    let wait_max = routes::queue_wait_max(headers.get("x-queue-timeout"))?;
+    let wants_progress = progress::requested(headers.get("x-queue-progress"), chat.stream)?;
     // 4: which server.
     let snapshot = snapshot::current(isolate, ctx).await?;
     trail.config_version = Some(snapshot.version);
     let first = route::first(&snapshot, &caller, &chat.model)?;
     trail.server = Some(first.name.clone());
+    trail.known.server_id = Some(first.id.clone());
     let server = Rc::new(first.clone());
     let others = match first.overflow {
         Overflow::Wait => 0,
@@ -123,7 +163,9 @@ async fn prepare(
         .map(|server| Rc::new(server.clone()));
     let candidates = std::iter::once(Rc::clone(&server)).chain(others).collect();
     Ok(Asked {
+        headers,
         caller,
+        hops,
         chat,
         body,
         config_version: snapshot.version,
@@ -135,25 +177,22 @@ async fn prepare(
 }
 
 async fn caller(
-    req: &Request,
+    headers: &RequestHeaders,
     isolate: &Rc<Isolate>,
     ctx: &Context,
+    trail: &mut Trail,
 ) -> std::result::Result<Caller, GatewayError> {
-    let header = |name| req.headers().get(name).ok().flatten();
     let record = match isolate.settings.client_auth {
         ClientAuth::Off => None,
         ClientAuth::Required => {
-            let digest = auth::client_key(
-                header("authorization").as_deref(),
-                header("x-api-key").as_deref(),
-            )?;
+            let digest = auth::client_key(headers.get("authorization"), headers.get("x-api-key"))?;
             snapshot::key_record(isolate, ctx, &digest).await?
         }
     };
-    auth::caller(
-        record.as_ref(),
-        header("app-name").as_deref(),
-        &isolate.settings,
-        now(),
-    )
+    trail.known.key_id = record.as_ref().map(|record| record.id.clone());
+    let app_name = headers.get("app-name");
+    let caller = auth::caller(record.as_ref(), app_name, &isolate.settings, now())?;
+    trail.known.key_id = Some(caller.key_id.clone());
+    trail.known.app = Some(caller.app.as_str().to_owned());
+    Ok(caller)
 }

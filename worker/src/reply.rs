@@ -6,7 +6,7 @@
 use admission::Progress;
 use futures::channel::oneshot;
 use gateway::config::Secret;
-use gateway::error::GatewayError;
+use gateway::error::{ErrorCode, GatewayError};
 use gateway::observer;
 use gateway::progress;
 use gateway_durable::Pipe;
@@ -24,6 +24,8 @@ use crate::upstream::response_headers;
 pub(crate) struct Reply {
     head: Option<oneshot::Sender<Result<Response>>>,
     begun: Option<Pipe>,
+    /// The status of the answer, and the code if it was a failure of the gateway.
+    told: Option<(u16, Option<ErrorCode>)>,
 }
 
 /// An answer that was not passed on yet, because the request is tried again.
@@ -42,7 +44,7 @@ impl Held {
     /// Reads a short answer to its end; the server's key is redacted in it.
     pub(crate) async fn of(response: Response, secret: Option<&Secret>) -> Result<Self> {
         let status = response.status_code();
-        let headers = response_headers(response.headers())?;
+        let headers = response_headers(response.headers(), secret)?;
         let body = match response.into_parts() {
             (_, ResponseBody::Stream(body)) => {
                 let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
@@ -76,7 +78,18 @@ impl Reply {
         Self {
             head: Some(head),
             begun: None,
+            told: None,
         }
+    }
+
+    /// What the client was answered, for the log; nothing while nobody could answer it.
+    pub(crate) fn told(&self) -> Option<(u16, Option<ErrorCode>)> {
+        self.told
+    }
+
+    /// The client gets an answer of the upstream with this status.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.told = Some((status, None));
     }
 
     /// Whether the client reads a stream already.
@@ -132,6 +145,7 @@ impl Reply {
 
     /// Answers with a failure of the gateway.
     pub(crate) async fn fail(&mut self, error: &GatewayError, trail: &Trail, gone: &ClientGone) {
+        self.told = Some((error.status(), Some(error.code)));
         if self.begun.is_none() {
             return self.send(error_response(error, trail));
         }
@@ -150,6 +164,7 @@ impl Reply {
                 body,
             } => (status, headers, body),
         };
+        self.answered(status);
         if self.begun.is_none() {
             let response = trail.apply(&headers).map(|()| {
                 let builder = Response::builder().with_status(status);

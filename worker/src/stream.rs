@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use admission::Instant;
 use futures::future::{Either, select};
 use gateway::observer::{Observer, Output};
 use gateway::settlement::ExchangeEnd;
@@ -19,6 +20,7 @@ use worker::Delay;
 use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader};
 
 use crate::client::ClientGone;
+use crate::clock::now;
 
 /// How long an event stream may be silent before it gets a comment. Cloudflare's edge cuts a stream
 /// that is idle for minutes, other proxies after 60 s or 30 s.
@@ -32,6 +34,7 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 pub(crate) struct Relayed {
     pub(crate) end: ExchangeEnd,
     pub(crate) usage: Option<Usage>,
+    pub(crate) first_byte_at: Option<Instant>,
 }
 
 /// A pump between an upstream body and the client.
@@ -39,6 +42,7 @@ pub(crate) struct Relay {
     reader: ReadableStreamDefaultReader,
     client: Pipe,
     observer: Observer,
+    first_byte_at: Option<Instant>,
 }
 
 impl Relay {
@@ -48,6 +52,7 @@ impl Relay {
             reader: upstream.get_reader().unchecked_into(),
             client,
             observer,
+            first_byte_at: None,
         }
     }
 
@@ -86,6 +91,7 @@ impl Relay {
         Relayed {
             end,
             usage: finish.usage,
+            first_byte_at: self.first_byte_at,
         }
     }
 
@@ -104,6 +110,7 @@ impl Relay {
                 Ok(None) => return ExchangeEnd::Complete,
                 Err(end) => return end,
             };
+            self.first_byte_at.get_or_insert_with(now);
             let out = match self.observer.push(&chunk.to_vec()) {
                 Output::Same => chunk,
                 Output::Replace(bytes) if bytes.is_empty() => continue,

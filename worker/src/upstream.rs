@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 
 use futures::future::{Either, select};
-use gateway::upstream::{
-    UpstreamRequest, forwards_request_header, named_in_connection, returns_response_header,
-};
+use gateway::config::Secret;
+use gateway::headers::RequestHeaders;
+use gateway::hops;
+use gateway::redact::redacted_text;
+use gateway::upstream::{UpstreamRequest, named_in_connection, returns_response_header};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use worker::web_sys::AbortController;
@@ -32,10 +34,11 @@ pub(crate) enum SendFailure {
 }
 
 /// Sends the request and waits for the response headers. `unchanged` is the client's own buffer,
-/// which goes out as it is when the rules have changed no byte.
+/// which goes out as it is when the rules have changed no byte; `hops` names the gateways on the way.
 pub(crate) async fn send(
     request: &UpstreamRequest<'_>,
-    client_headers: &Headers,
+    client_headers: &RequestHeaders,
+    hops: Option<&str>,
     unchanged: &Uint8Array,
     gone: &ClientGone,
 ) -> Result<Response, SendFailure> {
@@ -45,7 +48,7 @@ pub(crate) async fn send(
     };
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
-        .with_headers(request_headers(request, client_headers)?)
+        .with_headers(request_headers(request, client_headers, hops)?)
         .with_body(Some(body.into()))
         .with_redirect(RequestRedirect::Manual);
     let fetch = Fetch::Request(Request::new_with_init(&request.url, &init)?);
@@ -68,13 +71,17 @@ pub(crate) async fn send(
     }
 }
 
-fn request_headers(request: &UpstreamRequest<'_>, client: &Headers) -> worker::Result<Headers> {
+fn request_headers(
+    request: &UpstreamRequest<'_>,
+    client: &RequestHeaders,
+    hops: Option<&str>,
+) -> worker::Result<Headers> {
     let headers = Headers::new();
-    let connection = client.get("connection")?;
-    for (name, value) in client.entries() {
-        if forwards_request_header(&name) && !named_in_connection(connection.as_deref(), &name) {
-            headers.append(&name, &value)?;
-        }
+    for (name, value) in client.forwarded() {
+        headers.append(name, value)?;
+    }
+    if let Some(hops) = hops {
+        headers.set(hops::HEADER, hops)?;
     }
     if let Some(authorization) = &request.authorization {
         headers.set("authorization", authorization.expose())?;
@@ -85,9 +92,10 @@ fn request_headers(request: &UpstreamRequest<'_>, client: &Headers) -> worker::R
 /// The head of the client's response, with the gateway's own headers, and the upstream's body.
 pub(crate) fn answer(
     response: Response,
+    secret: Option<&Secret>,
     trail: &Trail,
 ) -> worker::Result<(ResponseBuilder, ResponseBody)> {
-    let headers = response_headers(response.headers())?;
+    let headers = response_headers(response.headers(), secret)?;
     trail.apply(&headers)?;
     let builder = Response::builder()
         .with_status(response.status_code())
@@ -96,14 +104,17 @@ pub(crate) fn answer(
     Ok((builder, body))
 }
 
-/// Headers of an upstream response that go on to the client; fetched headers are immutable, so
-/// they are always copied.
-pub(crate) fn response_headers(upstream: &Headers) -> worker::Result<Headers> {
+/// Headers of an upstream response that go on to the client, with the server's key redacted where one
+/// quotes it; fetched headers are immutable, so they are always copied.
+pub(crate) fn response_headers(
+    upstream: &Headers,
+    secret: Option<&Secret>,
+) -> worker::Result<Headers> {
     let headers = Headers::new();
     let connection = upstream.get("connection")?;
     for (name, value) in upstream.entries() {
         if returns_response_header(&name) && !named_in_connection(connection.as_deref(), &name) {
-            headers.append(&name, &value)?;
+            headers.append(&name, &redacted_text(&value, secret))?;
         }
     }
     Ok(headers)

@@ -22,6 +22,7 @@ mod key;
 mod live;
 mod object;
 mod page;
+mod private_host;
 mod server;
 mod sign_in;
 mod time;
@@ -47,9 +48,13 @@ pub use version::{ConfigVersionView, etag, if_match};
 
 /// What the deployment allows beyond the fixed rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct Rules<'a> {
     /// Variable `ALLOW_HTTP_UPSTREAM`: plain http also to hosts other than this machine.
     pub allow_http_upstream: bool,
+    /// Variable `ALLOW_PRIVATE_UPSTREAM`: also hosts of private networks.
+    pub allow_private_upstream: bool,
+    /// The URL of the admin request itself: a server there would be a loop.
+    pub own_url: Option<&'a str>,
 }
 
 #[cfg(test)]

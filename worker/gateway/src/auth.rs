@@ -84,6 +84,17 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// The role's name in the log and in the audit trail.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// The digest of the key that a request carries: `Authorization: Bearer <key>`, else `x-api-key`.
 pub fn client_key(
     authorization: Option<&str>,

@@ -5,7 +5,8 @@
 //! not like it says itself.
 //!
 //! Invariant: the body is parsed once, and every byte of it goes upstream as it came, but for that change.
-//! Any bytes at all get a definite answer; nesting costs no stack and numbers are never converted.
+//! Any bytes at all get a definite answer; nesting costs no stack and has a bound, and numbers are never
+//! converted.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,6 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
+    depth,
     error::{ErrorCode, GatewayError},
     settings::Settings,
 };
@@ -70,6 +72,7 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, GatewayError> {
     // serde_json does not look at the encoding of what it skips.
     let text =
         std::str::from_utf8(body).map_err(|_| invalid_json("The body is not UTF-8 text."))?;
+    depth::check(body, depth::DEPTH_MAX)?;
     let found = object(text, &REQUEST_KEYS)?;
     if let Some(key) = found.repeated {
         return Err(invalid_json(format!(

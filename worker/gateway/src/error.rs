@@ -75,6 +75,10 @@ error_codes! {
     BodyTooLarge = "body_too_large", 413, "invalid_request_error", Caller;
     /// The body is not a well-formed JSON object, or repeats a key the gateway reads.
     InvalidJson = "invalid_json", 400, "invalid_request_error", Caller;
+    /// The request has more or longer headers than it may have.
+    HeadersTooLarge = "headers_too_large", 431, "invalid_request_error", Caller;
+    /// The request has come through this gateway before, or through too many of them.
+    LoopDetected = "loop_detected", 508, "server_error", Internal;
     /// The body has no string `model`.
     MissingModel = "missing_model", 400, "invalid_request_error", Caller;
     /// No enabled server lists the model, or the key may not use it.
@@ -277,6 +281,8 @@ mod tests {
         ("app_not_allowed", 403),
         ("body_too_large", 413),
         ("invalid_json", 400),
+        ("headers_too_large", 431),
+        ("loop_detected", 508),
         ("missing_model", 400),
         ("model_not_found", 404),
         ("queue_timeout", 504),

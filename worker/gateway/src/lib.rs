@@ -12,11 +12,16 @@ pub mod attempts;
 pub mod auth;
 pub mod chat;
 pub mod config;
+pub mod cors;
+pub mod depth;
 pub mod envelope;
 pub mod error;
 pub mod faults;
 pub mod hardening;
+pub mod headers;
+pub mod hops;
 pub mod identity;
+pub mod log;
 pub mod log_row;
 pub mod observer;
 #[cfg(feature = "openapi")]

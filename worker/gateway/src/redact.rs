@@ -6,28 +6,29 @@
 //! Invariant: the result is that of a left-to-right replacement in the whole text, however it was cut, and
 //! nothing but a tail that may be the beginning of the secret is ever held back.
 
+use std::borrow::Cow;
+
 use memchr::memmem::Finder;
 
 use crate::{config::Secret, observer::Output};
 
 /// What stands where the secret stood.
-pub const REPLACEMENT: &[u8] = b"[redacted]";
+const REPLACEMENT_TEXT: &str = "[redacted]";
+/// The same as bytes.
+pub const REPLACEMENT: &[u8] = REPLACEMENT_TEXT.as_bytes();
 /// Shortest text that is treated as a secret. Local servers are given keys such as `none` or `EMPTY`, which
 /// are ordinary words in an answer.
 pub const SECRET_LEN_MIN: usize = 7;
 
-/// A whole text without the secret.
+/// A whole text, such as the value of a header, with the secret replaced.
 #[must_use]
-pub(crate) fn text(text: &str, secret: &Secret) -> String {
-    let Some(mut redactor) = Redactor::new(secret) else {
-        return text.to_owned();
-    };
-    let mut out = match redactor.push(text.as_bytes()) {
-        Output::Same => text.as_bytes().to_vec(),
-        Output::Replace(bytes) => bytes,
-    };
-    out.extend(redactor.finish());
-    String::from_utf8_lossy(&out).into_owned()
+pub fn redacted_text<'a>(text: &'a str, secret: Option<&Secret>) -> Cow<'a, str> {
+    match secret.map(Secret::expose) {
+        Some(secret) if secret.len() >= SECRET_LEN_MIN && text.contains(secret) => {
+            Cow::Owned(text.replace(secret, REPLACEMENT_TEXT))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// Replaces one secret in a sequence of chunks.
@@ -159,14 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_text_keeps_everything_but_the_secret() {
+    fn secret_is_replaced_in_a_whole_text() {
         let secret = Secret::new(SECRET);
+        let text = format!("Bearer {SECRET}, {SECRET}");
         assert_eq!(
-            text(&format!("é {SECRET} sk-ab"), &secret),
-            "é [redacted] sk-ab"
+            redacted_text(&text, Some(&secret)),
+            "Bearer [redacted], [redacted]"
         );
-        assert_eq!(text("nothing", &secret), "nothing");
-        assert_eq!(text("EMPTY", &Secret::new("EMPTY")), "EMPTY");
+        assert_eq!(redacted_text(&text, None), text);
+        assert_eq!(redacted_text("EMPTY", Some(&Secret::new("EMPTY"))), "EMPTY");
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn missing(configured: &[ModelPattern], names: &[String]) -> Vec<String> {
 fn shown(names: &[String], key: &Secret) -> Vec<String> {
     names
         .iter()
-        .map(|name| redact::text(name, key))
+        .map(|name| redact::redacted_text(name, Some(key)).into_owned())
         .filter(|name| name.chars().count() <= MODEL_CHARS_MAX)
         .take(MODELS_LEN_MAX)
         .collect()
@@ -213,7 +213,8 @@ fn shown(names: &[String], key: &Secret) -> Vec<String> {
 /// Another's words on one line, without the key and cut to a length. Redacted first: half of a key would
 /// not be recognised.
 fn quoted(text: &str, key: &Secret) -> String {
-    redact::text(text, key)
+    redact::redacted_text(text, Some(key))
+        .into_owned()
         .chars()
         .map(|character| {
             if character.is_control() {

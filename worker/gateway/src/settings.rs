@@ -5,16 +5,18 @@
 //!
 //! Invariant: a bad value never opens anything. It is reported in `problems` and the safe default is used.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use admission::protocol::Limits;
-use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::config::{Secret, Server};
+use crate::cors::Cors;
 
 mod access;
+mod reader;
 
 pub use access::{AccessSettings, EmailPattern};
+use reader::Reader;
 
 /// Smallest `BODY_BYTES_MAX`: below it hardly a chat fits.
 pub const BODY_BYTES_MAX_MIN: u64 = 1024;
@@ -75,6 +77,24 @@ pub const VARIABLES: &[Variable] = &[
         default: Some("false"),
         secret: false,
         doc: "`true`: servers may have http URLs that are not loopback. Keys then travel unencrypted.",
+    },
+    Variable {
+        name: "ALLOW_PRIVATE_UPSTREAM",
+        default: Some("false"),
+        secret: false,
+        doc: "`true`: servers may lie in private networks. The gateway can then be made to talk to whatever its own network hides.",
+    },
+    Variable {
+        name: "CORS_ORIGINS",
+        default: None,
+        secret: false,
+        doc: "Origins whose pages may call `/v1/*` from a browser, separated by commas, or `*`. Without it none may.",
+    },
+    Variable {
+        name: "LOG_REQUESTS",
+        default: Some("on"),
+        secret: false,
+        doc: "`off`: no `request` line in the log for each request of the data plane.",
     },
     Variable {
         name: "RETRY_MAX",
@@ -190,6 +210,10 @@ pub enum Environment {
 
 /// The gateway's variables, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one variable and is read by its name"
+)]
 pub struct Settings {
     /// `CLIENT_AUTH`
     pub client_auth: ClientAuth,
@@ -199,6 +223,12 @@ pub struct Settings {
     pub body_bytes_max: u64,
     /// `ALLOW_HTTP_UPSTREAM`
     pub allow_http_upstream: bool,
+    /// `ALLOW_PRIVATE_UPSTREAM`
+    pub allow_private_upstream: bool,
+    /// `CORS_ORIGINS`
+    pub cors: Cors,
+    /// `LOG_REQUESTS`
+    pub log_requests: bool,
     /// `RETRY_MAX`
     pub retry_max: u32,
     /// `ENVIRONMENT`
@@ -250,11 +280,10 @@ impl Settings {
             BODY_BYTES_MAX_MIN..=BODY_BYTES_MAX_MAX,
             BODY_BYTES_MAX_DEFAULT,
         );
-        let allow_http_upstream = reader.choice(
-            "ALLOW_HTTP_UPSTREAM",
-            &[("true", true), ("1", true), ("false", false), ("0", false)],
-            false,
-        );
+        let allow_http_upstream = reader.flag("ALLOW_HTTP_UPSTREAM");
+        let allow_private_upstream = reader.flag("ALLOW_PRIVATE_UPSTREAM");
+        let cors = reader.cors();
+        let log_requests = reader.choice("LOG_REQUESTS", &[("on", true), ("off", false)], true);
         let retry_max = reader.whole_number("RETRY_MAX", 0..=RETRY_MAX_MAX, RETRY_MAX_DEFAULT);
         let environment = reader.environment();
         let fault_injection = reader.fault_injection(environment);
@@ -275,11 +304,19 @@ impl Settings {
             "server keys can be neither stored nor read until it is",
         );
         Self {
-            warnings: warnings(client_auth, allow_http_upstream, fault_injection),
+            warnings: warnings(
+                client_auth,
+                allow_http_upstream,
+                allow_private_upstream,
+                fault_injection,
+            ),
             client_auth,
             app_name,
             body_bytes_max,
             allow_http_upstream,
+            allow_private_upstream,
+            cors,
+            log_requests,
             retry_max,
             environment,
             fault_injection,
@@ -310,6 +347,7 @@ impl Settings {
 fn warnings(
     client_auth: ClientAuth,
     allow_http_upstream: bool,
+    allow_private_upstream: bool,
     fault_injection: bool,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -321,135 +359,16 @@ fn warnings(
     if allow_http_upstream {
         warnings.push("ALLOW_HTTP_UPSTREAM is on: server keys may travel unencrypted.".to_owned());
     }
+    if allow_private_upstream {
+        warnings
+            .push("ALLOW_PRIVATE_UPSTREAM is on: servers may lie in private networks.".to_owned());
+    }
     if fault_injection {
         warnings.push(
             "FAULT_INJECTION is on: whoever has the admin token can reset limiters.".to_owned(),
         );
     }
     warnings
-}
-
-struct Reader<F> {
-    lookup: F,
-    problems: Vec<String>,
-}
-
-impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    fn value(&self, name: &str) -> Option<String> {
-        let value = (self.lookup)(name)?;
-        let trimmed = value.trim();
-        (!trimmed.is_empty()).then(|| trimmed.to_owned())
-    }
-
-    fn require(&mut self, name: &str, consequence: &str) {
-        if self.value(name).is_none() {
-            self.problems
-                .push(format!("{name} is not set; {consequence}."));
-        }
-    }
-
-    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)], default: T) -> T {
-        let Some(value) = self.value(name) else {
-            return default;
-        };
-        if let Some((_, choice)) = choices.iter().find(|(text, _)| *text == value) {
-            return *choice;
-        }
-        let allowed: Vec<_> = choices.iter().map(|(text, _)| *text).collect();
-        self.problems.push(format!(
-            "{name} must be one of {}; the default is used.",
-            allowed.join(", ")
-        ));
-        default
-    }
-
-    fn whole_number<T>(&mut self, name: &str, allowed: RangeInclusive<T>, default: T) -> T
-    where
-        T: FromStr + PartialOrd + Display + Copy,
-    {
-        let Some(value) = self.value(name) else {
-            return default;
-        };
-        match value.parse() {
-            Ok(number) if allowed.contains(&number) => number,
-            _ => {
-                let (min, max) = (allowed.start(), allowed.end());
-                self.problems.push(format!(
-                    "{name} must be a whole number from {min} to {max}; the default {default} is used."
-                ));
-                default
-            }
-        }
-    }
-
-    fn environment(&mut self) -> Environment {
-        let choices = [
-            ("production", Environment::Production),
-            ("development", Environment::Development),
-            ("test", Environment::Test),
-        ];
-        self.choice("ENVIRONMENT", &choices, Environment::Production)
-    }
-
-    fn access(&mut self) -> Option<AccessSettings> {
-        let mut problems = Vec::new();
-        let access = access::parse(|name| self.value(name), &mut problems);
-        self.problems.append(&mut problems);
-        access
-    }
-
-    fn fault_lease(&mut self, fault_injection: bool) -> Option<Duration> {
-        let given = self.value("FAULT_LEASE_MS").is_some();
-        let lease_ms = self.whole_number("FAULT_LEASE_MS", FAULT_LEASE_MS, *FAULT_LEASE_MS.end());
-        (given && fault_injection).then(|| Duration::from_millis(lease_ms))
-    }
-
-    fn fault_injection(&mut self, environment: Environment) -> bool {
-        let on = self.choice("FAULT_INJECTION", &[("on", true), ("off", false)], false);
-        if on && environment == Environment::Production {
-            self.problems.push(
-                "FAULT_INJECTION must be off where ENVIRONMENT is production; it stays off."
-                    .to_owned(),
-            );
-            return false;
-        }
-        on
-    }
-
-    fn token(&mut self, name: &str) -> Option<Secret> {
-        let value = self.value(name)?;
-        if value.chars().count() < TOKEN_LEN_MIN {
-            self.problems.push(format!(
-                "{name} must have at least {TOKEN_LEN_MIN} characters; it is ignored."
-            ));
-            return None;
-        }
-        Some(Secret::new(value))
-    }
-
-    fn viewer_token(&mut self, admin_token: Option<&Secret>) -> Option<Secret> {
-        let viewer_token = self.token("VIEWER_TOKEN")?;
-        if Some(&viewer_token) == admin_token {
-            self.problems
-                .push("VIEWER_TOKEN must differ from ADMIN_TOKEN; it is ignored.".to_owned());
-            return None;
-        }
-        Some(viewer_token)
-    }
-
-    fn encryption_key(&mut self, name: &str) -> Option<Secret> {
-        let value = self.value(name)?;
-        if STANDARD
-            .decode(&value)
-            .is_ok_and(|bytes| bytes.len() == ENCRYPTION_KEY_BYTES)
-        {
-            return Some(Secret::new(value));
-        }
-        self.problems.push(format!(
-            "{name} must be the base64 of {ENCRYPTION_KEY_BYTES} bytes (openssl rand -base64 32); it is ignored."
-        ));
-        None
-    }
 }
 
 #[cfg(test)]

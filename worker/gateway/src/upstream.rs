@@ -16,6 +16,7 @@ use admission::{Instant, SEND_DELAY_MAX};
 use crate::{
     config::{Secret, Server},
     error::{ErrorCode, GatewayError},
+    hops,
 };
 
 /// Request headers that stay here.
@@ -29,6 +30,7 @@ const REQUEST_HEADERS_KEPT: &[&str] = &[
     // For the gateway.
     "app-name",
     "x-request-id",
+    hops::HEADER,
     // Who the client is and how it got here.
     "forwarded",
     "x-real-ip",

@@ -6,6 +6,7 @@ use gateway::admin_api::SignIn;
 use gateway::error::GatewayError;
 use gateway::identity::Identity;
 use gateway::session::{self, Session};
+use std::cell::OnceCell;
 use std::rc::Rc;
 use worker::Request;
 
@@ -14,9 +15,14 @@ use crate::clock::now;
 use crate::isolate::Isolate;
 use crate::{identity, random};
 
-pub(super) async fn begin(req: &Request, isolate: &Rc<Isolate>) -> Answer {
+pub(super) async fn begin(
+    req: &Request,
+    isolate: &Rc<Isolate>,
+    actor: &OnceCell<String>,
+) -> Answer {
     let sign_in = SignIn::parse(&json_body(req).await?)?;
     let role = identity::sign_in(req, sign_in.token.expose(), isolate).await?;
+    actor.get_or_init(|| role.as_str().to_owned());
     let keyring = isolate
         .keyring
         .as_ref()

@@ -2,12 +2,15 @@
 //!
 //! Owns which base URLs a server may have (PRODUCT.md section 3). It parses with the same WHATWG
 //! rules as the `fetch` that will use the URL, so that the two cannot disagree about the host.
+//! Which hosts are private is the business of `private_host`.
 
 use core::fmt;
 
 use url::{Host, Url};
 
+use super::Rules;
 use super::bounds::BASE_URL_CHARS_MAX;
+use super::private_host::{is_loopback, is_private};
 
 /// Why a base URL is refused; completes the sentence "`base_url` …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Refused {
     Query,
     Fragment,
     PlainHttp,
+    Private,
+    Itself,
 }
 
 impl fmt::Display for Refused {
@@ -40,12 +45,16 @@ impl fmt::Display for Refused {
             Self::PlainHttp => formatter.write_str(
                 "must use https: http is allowed to this machine, or with ALLOW_HTTP_UPSTREAM",
             ),
+            Self::Private => formatter.write_str(
+                "must not lead into a private network: that is allowed with ALLOW_PRIVATE_UPSTREAM only",
+            ),
+            Self::Itself => formatter.write_str("must not be the address of this gateway"),
         }
     }
 }
 
 /// The URL as it will be stored: as it was written, without slashes at its end.
-pub(crate) fn check(text: &str, allow_http: bool) -> Result<String, Refused> {
+pub(crate) fn check(text: &str, rules: Rules<'_>) -> Result<String, Refused> {
     if !(1..=BASE_URL_CHARS_MAX).contains(&text.chars().count()) {
         return Err(Refused::Length);
     }
@@ -77,11 +86,18 @@ pub(crate) fn check(text: &str, allow_http: bool) -> Result<String, Refused> {
     if url.fragment().is_some() {
         return Err(Refused::Fragment);
     }
+    let host = url.host().ok_or(Refused::NotAbsolute)?;
     match url.scheme() {
         "https" => {}
-        "http" if allow_http || is_loopback(&url) => {}
+        "http" if rules.allow_http_upstream || is_loopback(&host) => {}
         "http" => return Err(Refused::PlainHttp),
         _ => return Err(Refused::NotAbsolute),
+    }
+    if is_private(&host) && !rules.allow_private_upstream {
+        return Err(Refused::Private);
+    }
+    if rules.own_url.is_some_and(|own| leads_to(&url, own)) {
+        return Err(Refused::Itself);
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
@@ -96,19 +112,37 @@ fn has_plain_host(url: &Url) -> bool {
     }
 }
 
-/// `127.0.0.0/8`, `::1` and `localhost`. Other names are not resolved: what they mean can change.
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+/// Whether both URLs name one host and port. The two default ports are one: the edge answers on both.
+fn leads_to(url: &Url, own: &str) -> bool {
+    let place = |url: &Url| {
+        let host = url.host_str()?.trim_end_matches('.').to_owned();
+        let port = url.port_or_known_default()?;
+        Some((host, if port == 80 { 443 } else { port }))
+    };
+    Url::parse(own).is_ok_and(|own| place(url).is_some() && place(url) == place(&own))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STRICT: Rules = Rules {
+        allow_http_upstream: false,
+        allow_private_upstream: false,
+        own_url: None,
+    };
+    const HTTP: Rules = Rules {
+        allow_http_upstream: true,
+        ..STRICT
+    };
+    const PRIVATE: Rules = Rules {
+        allow_private_upstream: true,
+        ..STRICT
+    };
+    const BOTH: Rules = Rules {
+        allow_private_upstream: true,
+        ..HTTP
+    };
 
     #[test]
     fn https_urls_are_stored_as_written_without_slashes_at_their_end() {
@@ -122,7 +156,7 @@ mod tests {
             ("https://例え.jp/v1", "https://例え.jp/v1"),
             ("https://[2001:db8::1]/v1", "https://[2001:db8::1]/v1"),
         ] {
-            assert_eq!(check(text, false).as_deref(), Ok(stored));
+            assert_eq!(check(text, STRICT).as_deref(), Ok(stored));
         }
     }
 
@@ -136,7 +170,7 @@ mod tests {
             "http://LOCALHOST",
             "http://127.1",
         ] {
-            assert!(check(local, false).is_ok(), "{local}");
+            assert!(check(local, STRICT).is_ok(), "{local}");
         }
         for remote in [
             "http://10.0.0.1",
@@ -145,8 +179,8 @@ mod tests {
             "http://example.com",
             "http://[::2]",
         ] {
-            assert_eq!(check(remote, false), Err(Refused::PlainHttp), "{remote}");
-            assert!(check(remote, true).is_ok(), "{remote}");
+            assert_eq!(check(remote, STRICT), Err(Refused::PlainHttp), "{remote}");
+            assert!(check(remote, BOTH).is_ok(), "{remote}");
         }
     }
 
@@ -177,11 +211,56 @@ mod tests {
             ("https://example.com/v1#a", Refused::Fragment),
             ("https://example.com/v1#", Refused::Fragment),
         ] {
-            assert_eq!(check(text, true), Err(reason), "{text:?}");
+            assert_eq!(check(text, BOTH), Err(reason), "{text:?}");
         }
         assert_eq!(
-            check(&format!("https://a.example/{}", "x".repeat(2_040)), true),
+            check(&format!("https://a.example/{}", "x".repeat(2_040)), BOTH),
             Err(Refused::Length)
         );
+    }
+
+    #[test]
+    fn private_hosts_need_a_variable_of_their_own() {
+        for text in [
+            "https://10.0.0.1/v1",
+            "https://0xa9fea9fe/latest/meta-data",
+            "https://metadata.google.internal",
+            "https://[fd00::1]:8000/v1",
+            "https://vllm/v1",
+        ] {
+            assert_eq!(check(text, STRICT), Err(Refused::Private), "{text}");
+            assert_eq!(check(text, HTTP), Err(Refused::Private), "{text}");
+            assert!(check(text, PRIVATE).is_ok(), "{text}");
+        }
+        let plain = "http://10.0.0.1:8000/v1";
+        assert_eq!(check(plain, STRICT), Err(Refused::PlainHttp));
+        assert_eq!(check(plain, HTTP), Err(Refused::Private));
+        assert_eq!(check(plain, PRIVATE), Err(Refused::PlainHttp));
+        assert!(check(plain, BOTH).is_ok());
+    }
+
+    #[test]
+    fn the_gateway_is_no_server_of_its_own() {
+        let behind = |own| Rules {
+            own_url: Some(own),
+            ..BOTH
+        };
+        for (own, text) in [
+            ("https://gw.example/api/servers", "https://gw.example/v1"),
+            ("https://gw.example/", "https://GW.example.:443/v1"),
+            ("https://gw.example/", "http://gw.example/v1"),
+            ("http://127.0.0.1:8787/", "http://127.1:8787/v1"),
+            ("http://[::1]:8787/", "http://[0:0::1]:8787"),
+        ] {
+            assert_eq!(check(text, behind(own)), Err(Refused::Itself), "{text}");
+        }
+        for (own, text) in [
+            ("https://gw.example/", "https://api.example/v1"),
+            ("https://gw.example/", "https://x.gw.example/v1"),
+            ("http://127.0.0.1:8787/", "http://127.0.0.1:9000/v1"),
+            ("no url", "https://gw.example/v1"),
+        ] {
+            assert!(check(text, behind(own)).is_ok(), "{text}");
+        }
     }
 }

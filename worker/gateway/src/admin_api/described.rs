@@ -79,7 +79,7 @@ mod schemas {
         }
     }
 
-    impl Described for BaseUrl {
+    impl Described for BaseUrl<'_> {
         fn schema(&self) -> Value {
             json!({
                 "type": "string", "maxLength": BASE_URL_CHARS_MAX,

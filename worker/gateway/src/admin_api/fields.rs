@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::Rules;
 use super::base_url;
 use super::bounds::{MODEL_CHARS_MAX, MODELS_LEN_MAX};
 use super::described::Described;
@@ -240,12 +241,12 @@ impl Field for Credential {
 }
 
 /// Where a server is.
-pub(super) struct BaseUrl {
+pub(super) struct BaseUrl<'a> {
     pub(super) name: &'static str,
-    pub(super) allow_http: bool,
+    pub(super) rules: Rules<'a>,
 }
 
-impl Field for BaseUrl {
+impl Field for BaseUrl<'_> {
     type Value = String;
 
     fn name(&self) -> &'static str {
@@ -258,7 +259,7 @@ impl Field for BaseUrl {
 
     fn check(&self, value: &Value) -> Result<String, Wrong> {
         let text = value.as_str().ok_or(Wrong::Shape)?;
-        base_url::check(text, self.allow_http).map_err(|reason| Wrong::Because(reason.to_string()))
+        base_url::check(text, self.rules).map_err(|reason| Wrong::Because(reason.to_string()))
     }
 }
 

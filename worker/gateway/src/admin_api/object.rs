@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::body::check_length;
 use super::change::Change;
 use super::fields::Field;
+use crate::depth;
 use crate::error::{ErrorCode, GatewayError};
 
 /// How much of a field name that does not exist is quoted back.
@@ -27,6 +28,7 @@ impl Object {
     /// Reads a whole body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
         check_length(u64::try_from(body.len()).unwrap_or(u64::MAX))?;
+        depth::check(body, depth::ADMIN_DEPTH_MAX)?;
         let fields: Fields = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
         match fields.repeated {
             Some(name) => Err(invalid_field(

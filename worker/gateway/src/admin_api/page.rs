@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::bounds::{
-    CURSOR_CHARS_MAX, ID_CHARS_MAX, PAGE_LEN_DEFAULT, PAGE_LEN_MAX, STORED_INTEGER_MAX,
+    CURSOR_CHARS_MAX, ID_CHARS_MAX, PAGE_LEN_DEFAULT, PAGE_LEN_MAX, QUERY_BYTES_MAX,
+    STORED_INTEGER_MAX,
 };
 use super::object::invalid_field;
 use crate::error::GatewayError;
@@ -45,6 +46,10 @@ pub struct List<T> {
 impl Page {
     /// Reads `limit` and `cursor` from the query of a URL; other parameters are not ours to judge.
     pub fn parse(query: &str) -> Result<Self, GatewayError> {
+        if query.len() > QUERY_BYTES_MAX {
+            let message = format!("The query of the URL may have at most {QUERY_BYTES_MAX} bytes.");
+            return Err(invalid_field("query", message));
+        }
         let mut page = Self {
             limit: PAGE_LEN_DEFAULT,
             cursor: None,

@@ -229,7 +229,7 @@ pub fn server_id(random: [u8; SERVER_ID_RANDOM_BYTES]) -> String {
 
 impl ServerCreate {
     /// Reads the body of a request.
-    pub fn parse(body: &[u8], rules: Rules) -> Result<Self, GatewayError> {
+    pub fn parse(body: &[u8], rules: Rules<'_>) -> Result<Self, GatewayError> {
         let mut object = Object::parse(body)?;
         let mut fields = ServerPatch::read(&mut object, rules)?;
         object.finish(&READ_ONLY)?;
@@ -244,7 +244,7 @@ impl ServerCreate {
 
 impl ServerReplace {
     /// Reads the body of a request.
-    pub fn parse(body: &[u8], rules: Rules) -> Result<Self, GatewayError> {
+    pub fn parse(body: &[u8], rules: Rules<'_>) -> Result<Self, GatewayError> {
         let mut object = Object::parse(body)?;
         object.ignore(&READ_ONLY);
         let mut fields = ServerPatch::read(&mut object, rules)?;
@@ -259,7 +259,7 @@ impl ServerReplace {
 
 impl ServerPatch {
     /// Reads the body of a request.
-    pub fn parse(body: &[u8], rules: Rules) -> Result<Self, GatewayError> {
+    pub fn parse(body: &[u8], rules: Rules<'_>) -> Result<Self, GatewayError> {
         let mut object = Object::parse(body)?;
         let fields = Self::read(&mut object, rules)?;
         object.finish(&READ_ONLY)?;
@@ -267,10 +267,10 @@ impl ServerPatch {
     }
 
     /// The one place where the fields of a server are read, in the order of the object.
-    fn read(object: &mut Object, rules: Rules) -> Result<Self, GatewayError> {
+    fn read(object: &mut Object, rules: Rules<'_>) -> Result<Self, GatewayError> {
         let base_url = BaseUrl {
             name: "base_url",
-            allow_http: rules.allow_http_upstream,
+            rules,
         };
         Ok(Self {
             name: object.take(&NAME)?,

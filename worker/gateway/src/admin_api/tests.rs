@@ -14,6 +14,8 @@ use crate::error::{ErrorCode, GatewayError};
 
 const HTTPS_ONLY: Rules = Rules {
     allow_http_upstream: false,
+    allow_private_upstream: false,
+    own_url: None,
 };
 
 fn server() -> Value {
@@ -132,12 +134,21 @@ fn a_body_that_is_no_json_object_is_invalid_json() {
             .code,
         ErrorCode::InvalidJson
     );
-    let deep = format!("{{\"name\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000));
-    assert_eq!(
-        ServerPatch::parse(deep.as_bytes(), HTTPS_ONLY)
+    let nested = |depth: usize| {
+        let body = format!("{{\"name\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        ServerPatch::parse(body.as_bytes(), HTTPS_ONLY)
             .unwrap_err()
-            .code,
+            .code
+    };
+    assert_eq!(nested(20_000), ErrorCode::InvalidJson);
+    // The object itself is one level.
+    assert_eq!(
+        nested(crate::depth::ADMIN_DEPTH_MAX),
         ErrorCode::InvalidJson
+    );
+    assert_eq!(
+        nested(crate::depth::ADMIN_DEPTH_MAX - 1),
+        ErrorCode::InvalidField
     );
 }
 

@@ -150,7 +150,8 @@ fn escaped_key_and_model_are_understood() {
 
 #[test]
 fn pathological_but_well_formed_bodies_pass_through() {
-    let deep = 200_000;
+    // The body, and in one of the cases `stream_options`, are levels of their own.
+    let deep = depth::DEPTH_MAX - 2;
     for odd in [
         format!("{}{}", "[".repeat(deep), "]".repeat(deep)),
         format!("{}1{}", r#"{"a":"#.repeat(deep), "}".repeat(deep)),
@@ -170,8 +171,30 @@ fn pathological_but_well_formed_bodies_pass_through() {
             streaming.replace(r#"s":{"odd"#, r#"s":{"include_usage":true,"odd"#)
         );
     }
-    let unbalanced = format!(r#"{{"model":"m","odd":{}"#, "[".repeat(deep));
-    assert_eq!(code(unbalanced.as_bytes()), "invalid_json");
+}
+
+#[test]
+fn nesting_beyond_its_bound_is_refused_without_stack_and_in_one_pass() {
+    let nested = |open: &str, close: &str, depth: usize| {
+        let odd = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        format!(r#"{{"model":"m","stream":true,"odd":{odd}}}"#)
+    };
+    assert!(parse(nested("[", "]", depth::DEPTH_MAX - 1).as_bytes()).is_ok());
+    assert!(parse(nested(r#"{"a":"#, "}", depth::DEPTH_MAX - 1).as_bytes()).is_ok());
+    for body in [
+        nested("[", "]", depth::DEPTH_MAX),
+        nested(r#"{"a":"#, "}", depth::DEPTH_MAX),
+        nested("[", "]", 3_000_000),
+        "[".repeat(3_000_000),
+        format!(r#"{{"model":"m","odd":{}"#, "[".repeat(3_000_000)),
+    ] {
+        assert_eq!(
+            code(body.as_bytes()),
+            "invalid_json",
+            "{} bytes",
+            body.len()
+        );
+    }
 }
 
 #[test]

@@ -177,6 +177,11 @@ impl Operation {
         if has_id {
             codes.push(ErrorCode::NotFound);
         }
+        // Liveness is answered before anything is read.
+        let is_liveness = endpoint.pattern == "/health";
+        if !is_liveness {
+            codes.push(ErrorCode::HeadersTooLarge);
+        }
         codes.extend(errors::of_parameters(&self.parameters));
         for body in core::mem::take(&mut self.bodies) {
             if !body.reads_its_examples() {
@@ -199,7 +204,7 @@ impl Operation {
             .chain(self.parameters.iter().copied())
             .map(|name| json!({"$ref": format!("#/components/parameters/{name}")}))
             .collect();
-        if access != Access::Public || endpoint.pattern != "/health" {
+        if !is_liveness {
             parameters.push(json!({"$ref": "#/components/parameters/X-Request-Id"}));
         }
         let mut operation = json!({

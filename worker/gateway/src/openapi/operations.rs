@@ -185,6 +185,7 @@ fn chat() -> Operation {
             Code::UpstreamUnreachable,
             Code::UpstreamTimeout,
             Code::ServerOverloaded,
+            Code::LoopDetected,
         ])
         .passes_upstream_errors()
         .answers_schema(200, "The server's answer.", "application/json", json!({

@@ -3,7 +3,7 @@
 //! Owns the four variables behind which a verified identity of Cloudflare Access counts as admin or viewer.
 //! Without all that is needed no identity counts for anything.
 
-use crate::admin_api::base_url;
+use crate::admin_api::{Rules, base_url};
 
 /// Addresses of one list; more belong into an Access policy.
 const EMAILS_LEN_MAX: usize = 200;
@@ -85,7 +85,7 @@ pub(super) fn parse(
     } else {
         format!("https://{domain}")
     };
-    let Ok(issuer) = base_url::check(&url, false) else {
+    let Ok(issuer) = base_url::check(&url, Rules::default()) else {
         problems.push(
             "ACCESS_TEAM_DOMAIN must be a host such as team.cloudflareaccess.com; it is ignored."
                 .to_owned(),

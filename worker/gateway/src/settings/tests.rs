@@ -27,7 +27,9 @@ fn defaults_are_the_strict_ones() {
     assert_eq!(settings.client_auth, ClientAuth::Required);
     assert_eq!(settings.app_name, AppNameSource::Required);
     assert_eq!(settings.body_bytes_max, 10 * 1024 * 1024);
-    assert!(!settings.allow_http_upstream);
+    assert!(!settings.allow_http_upstream && !settings.allow_private_upstream);
+    assert_eq!(settings.cors, Cors::Off);
+    assert!(settings.log_requests);
     assert_eq!(settings.retry_max, 2);
     assert_eq!(settings.environment, Environment::Production);
     assert!(!settings.fault_injection);
@@ -54,6 +56,9 @@ fn valid_values_are_taken() {
         ("APP_NAME", " from-key "),
         ("BODY_BYTES_MAX", "1024"),
         ("ALLOW_HTTP_UPSTREAM", "1"),
+        ("ALLOW_PRIVATE_UPSTREAM", "true"),
+        ("CORS_ORIGINS", "https://a.example"),
+        ("LOG_REQUESTS", "off"),
         ("RETRY_MAX", "10"),
         ("ENVIRONMENT", "test"),
         ("FAULT_INJECTION", "on"),
@@ -64,6 +69,11 @@ fn valid_values_are_taken() {
     assert_eq!(settings.app_name, AppNameSource::FromKey);
     assert_eq!(settings.body_bytes_max, 1024);
     assert!(settings.allow_http_upstream && settings.fault_injection);
+    assert!(settings.allow_private_upstream && !settings.log_requests);
+    assert_eq!(
+        settings.cors,
+        Cors::Origins(vec!["https://a.example".to_owned()])
+    );
     assert_eq!(
         (settings.retry_max, settings.environment),
         (10, Environment::Test)
@@ -74,7 +84,7 @@ fn valid_values_are_taken() {
     );
     assert_eq!(settings.encryption_key_previous.unwrap().expose(), KEY);
     assert_eq!(settings.problems, Vec::<String>::new());
-    assert_eq!(settings.warnings.len(), 3, "open doors are announced");
+    assert_eq!(settings.warnings.len(), 4, "open doors are announced");
 }
 
 #[test]
@@ -87,6 +97,10 @@ fn each_bad_value_is_reported_and_falls_back_to_the_strict_default() {
         ("BODY_BYTES_MAX", "-1"),
         ("BODY_BYTES_MAX", "10 MiB"),
         ("ALLOW_HTTP_UPSTREAM", "yes"),
+        ("ALLOW_PRIVATE_UPSTREAM", "on"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "https://a.example, https://b.example/"),
+        ("LOG_REQUESTS", "true"),
         ("RETRY_MAX", "11"),
         ("RETRY_MAX", "-1"),
         ("RETRY_MAX", "two"),

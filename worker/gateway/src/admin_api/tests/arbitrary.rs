@@ -62,6 +62,8 @@ fn parse_as_everything(body: &[u8]) {
             body,
             Rules {
                 allow_http_upstream: true,
+                allow_private_upstream: true,
+                own_url: None,
             },
         )
         .err(),

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::{create, patch, refused, replace, server, with};
+use super::{HTTPS_ONLY, create, patch, refused, replace, server, with};
 
 #[test]
 fn a_server_needs_four_fields_and_gets_defaults_for_the_rest() {
@@ -226,17 +226,41 @@ fn what_get_answers_can_be_put_back_and_keeps_the_stored_key() {
 
 #[test]
 fn http_upstreams_need_the_rule_that_allows_them() {
-    let body = json!({"base_url": "http://10.0.0.1:8000"}).to_string();
+    let body = json!({"base_url": "http://llm.example:8000"}).to_string();
     let parse = |allow_http_upstream| {
-        ServerPatch::parse(
-            body.as_bytes(),
-            Rules {
-                allow_http_upstream,
-            },
-        )
+        let rules = Rules {
+            allow_http_upstream,
+            ..HTTPS_ONLY
+        };
+        ServerPatch::parse(body.as_bytes(), rules)
     };
     assert!(parse(true).is_ok());
     assert!(refused(parse(false), "base_url").contains("ALLOW_HTTP_UPSTREAM"));
+}
+
+#[test]
+fn private_upstreams_and_the_gateway_itself_are_refused_for_every_way_to_write_a_server() {
+    for (base_url, reason) in [
+        ("https://169.254.169.254/latest", "ALLOW_PRIVATE_UPSTREAM"),
+        ("https://gw.example/v1", "this gateway"),
+    ] {
+        let rules = Rules {
+            own_url: Some("https://gw.example/api/servers"),
+            ..HTTPS_ONLY
+        };
+        let changed = json!({ "base_url": base_url });
+        let whole = with(server(), &changed).to_string();
+        for message in [
+            refused(ServerCreate::parse(whole.as_bytes(), rules), "base_url"),
+            refused(ServerReplace::parse(whole.as_bytes(), rules), "base_url"),
+            refused(
+                ServerPatch::parse(changed.to_string().as_bytes(), rules),
+                "base_url",
+            ),
+        ] {
+            assert!(message.contains(reason), "{message}");
+        }
+    }
 }
 
 #[test]
