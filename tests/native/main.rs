@@ -2,8 +2,8 @@
 //!
 //! Tests of what the black-box tests lean on (the demo provider, the raw
 //! connection) and of the repository's own promises (documents in two languages,
-//! tables of errors, variables and log events, the OpenAPI document, tests named by
-//! documents, module docs).
+//! tables of errors, variables and log events, the OpenAPI document, tests named by documents, module
+//! docs).
 
 mod documents;
 mod openapi;

@@ -102,16 +102,6 @@ pub(crate) fn check(text: &str, rules: Rules<'_>) -> Result<String, Refused> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// The standard lets a name have characters that no name on any network has, such as `*` and `;`. Names in
-/// other scripts are ASCII here already.
-fn has_plain_host(url: &Url) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    match url.host() {
-        Some(Host::Domain(name)) => name.bytes().all(is_plain),
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => true,
-    }
-}
-
 /// Whether both URLs name one host and port. The two default ports are one: the edge answers on both.
 fn leads_to(url: &Url, own: &str) -> bool {
     let place = |url: &Url| {
@@ -120,6 +110,16 @@ fn leads_to(url: &Url, own: &str) -> bool {
         Some((host, if port == 80 { 443 } else { port }))
     };
     Url::parse(own).is_ok_and(|own| place(url).is_some() && place(url) == place(&own))
+}
+
+/// The standard lets a name have characters that no name on any network has, such as `*` and `;`. Names in
+/// other scripts are ASCII here already.
+fn has_plain_host(url: &Url) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match url.host() {
+        Some(Host::Domain(name)) => name.bytes().all(is_plain),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => true,
+    }
 }
 
 #[cfg(test)]
