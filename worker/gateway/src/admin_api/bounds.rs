@@ -68,8 +68,9 @@ pub const PAGE_LEN_MAX: u32 = 500;
 /// Longest cursor that is looked at: 16 digits, a dot and 64 characters of id.
 pub const CURSOR_CHARS_MAX: usize = 81;
 
-/// Longest query of a URL: every parameter of ours at its longest, percent-encoded, needs a quarter.
-pub const QUERY_BYTES_MAX: usize = 2_048;
+/// Longest query of a URL: that of the audit trail with every filter at its longest, each character
+/// percent-encoded in twelve bytes, needs 5 KiB.
+pub const QUERY_BYTES_MAX: usize = 8_192;
 
 /// Longest id of any row.
 pub const ID_CHARS_MAX: usize = 64;
