@@ -363,6 +363,7 @@ mod tests {
             assert_eq!(param(query), name, "{query}");
         }
         assert_eq!(param(&format!("app={}", "a".repeat(65))), "app");
+        assert_eq!(param(&format!("app={}", "a".repeat(8_192))), "query");
         let foreign = Cursor {
             sort_key: 1,
             id: "srv_a".to_owned(),

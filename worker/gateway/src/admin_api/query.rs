@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use admission::time::Instant;
 use url::form_urlencoded;
 
+use super::bounds::QUERY_BYTES_MAX;
 use super::object::invalid_field;
 use super::time::parse_rfc3339;
 use crate::error::GatewayError;
@@ -20,6 +21,10 @@ pub(super) struct Parameters {
 impl Parameters {
     /// Reads a query; `known` are the names that the endpoint has.
     pub(super) fn parse(query: &str, known: &[&str]) -> Result<Self, GatewayError> {
+        if query.len() > QUERY_BYTES_MAX {
+            let message = format!("The query of the URL may have at most {QUERY_BYTES_MAX} bytes.");
+            return Err(invalid_field("query", message));
+        }
         let mut values = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
