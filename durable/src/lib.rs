@@ -9,6 +9,8 @@
 
 mod abort;
 mod clock;
+mod d1;
+mod journal;
 mod log;
 mod object;
 mod pipe;
@@ -19,6 +21,7 @@ mod timer;
 mod waiters;
 
 pub use abort::AbortListener;
+pub use d1::prepare;
 pub use log::print;
 pub use object::Limiter;
 pub use pipe::Pipe;

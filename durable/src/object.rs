@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::log::print;
 use admission::protocol::{
@@ -35,24 +36,30 @@ use crate::shell::{Entered, Shell, Waiting};
 use crate::{ANSWER_HEADER, RESET};
 
 /// The Durable Object class, bound as `LIMITER`; its name is the server's id.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Limiter {
     /// Without its storage an object answers nothing: it must not grant what it cannot remember.
     shell: Result<Rc<Shell>>,
     /// Only objects that count wrong credentials have any; they limit no server.
     attempts: RefCell<Attempts>,
     state: Rc<State>,
+    env: Env,
 }
 
 impl DurableObject for Limiter {
-    fn new(state: State, _env: Env) -> Self {
+    fn new(state: State, env: Env) -> Self {
         let state = Rc::new(state);
         let on_broken = {
             let state = Rc::clone(&state);
             move |reason: &str| reset(&state, reason)
         };
+        let set_alarm = {
+            let state = Rc::clone(&state);
+            move |after: Duration| set_alarm(&state, after)
+        };
         Self {
-            shell: Shell::restore(state.storage().sql(), on_broken),
+            shell: Shell::restore(state.storage().sql(), on_broken, set_alarm),
+            env,
             attempts: RefCell::default(),
             state,
         }
@@ -112,6 +119,26 @@ impl DurableObject for Limiter {
             Err(error) => Response::error(error.to_string(), 400),
         }
     }
+
+    /// Moves the journal to D1. Never fails: it sets the next alarm itself where something is left.
+    async fn alarm(&self) -> Result<Response> {
+        if let (Ok(shell), Ok(db)) = (&self.shell, self.env.d1("DB")) {
+            shell.flush(&db).await;
+        }
+        Response::empty()
+    }
+}
+
+/// Sets the object's alarm. If that fails, the next row tries again.
+fn set_alarm(state: &Rc<State>, after: Duration) {
+    let storage = state.storage();
+    spawn_local(async move {
+        if let Err(error) = storage.set_alarm(after).await {
+            print(&log::Event::JournalAlarmFailed {
+                detail: Detail::new(&error.to_string()),
+            });
+        }
+    });
 }
 
 /// The call may be made again: a new instance will answer it.
@@ -134,13 +161,15 @@ async fn acquire(
         Entered::Waiting(waiting) => waiting,
     };
     let _listener = cancel_when_aborted(shell, req, &waiting.ticket);
-    Ok(Answer::Line(waiting.answer().await.encode()))
+    let answer = waiting.answer().await;
+    shell.written_before(&answer).await;
+    Ok(Answer::Line(answer.encode()))
 }
 
 /// Acknowledged only when it is durable: what a crash loses, the Worker repeats.
 async fn settle(shell: &Rc<Shell>, message: &str) -> std::result::Result<Answer, DecodeError> {
     let settle = Settle::decode(message)?;
-    let settled = shell.step(|admission, now| admission.settle(&settle, now));
+    let settled = shell.settle(&settle);
     shell.written().await;
     Ok(Answer::Line(u8::from(settled).to_string()))
 }
@@ -188,6 +217,7 @@ async fn narrate(
         }
         let tick = Delay::from(HEARTBEAT);
         if let Either::Left((answer, _)) = select(answer.as_mut(), tick).await {
+            shell.written_before(&answer).await;
             return tell(shell, pipe, &ticket, &answer).await;
         }
     }

@@ -18,11 +18,13 @@ use admission::{
     Acquired, Admission, BUCKET, COMMIT_INTERVAL, Commit, Event, GUARD, Instant, Progress, WINDOW,
 };
 use futures::channel::oneshot;
+use gateway::journal;
 use gateway::log::{self, Detail};
 use wasm_bindgen_futures::spawn_local;
-use worker::{Delay, Result, SqlStorage};
+use worker::{D1Database, Delay, Result, SqlStorage};
 
 use crate::clock::now;
+use crate::journal::Journal;
 use crate::reentry::{GATHERING, Reentry};
 use crate::storage::Storage;
 use crate::timer::Timer;
@@ -33,12 +35,15 @@ pub(crate) struct Shell {
     admission: RefCell<Admission>,
     waiters: RefCell<Waiters>,
     storage: Storage,
+    journal: Journal,
     timer: Timer,
     commit_is_due: Cell<bool>,
+    committed_at: Cell<Instant>,
     broken: Cell<bool>,
     reentry: Reentry,
     awaiting_commit: RefCell<Vec<oneshot::Sender<()>>>,
     on_broken: Box<dyn Fn(&str)>,
+    set_alarm: Box<dyn Fn(Duration)>,
 }
 
 /// What became of a call that asked for a permit.
@@ -60,14 +65,19 @@ impl Waiting {
     pub(crate) async fn answer(self) -> AcquireAnswer {
         self.receiver
             .await
-            .unwrap_or_else(|_superseded| cancelled())
+            .unwrap_or_else(|_superseded| refused(RefusalReason::Cancelled))
     }
 }
 
 impl Shell {
     /// The shell around what is stored. `on_broken` throws the instance away when a write fails: the
     /// durable record then says what may have been granted.
-    pub(crate) fn restore(sql: SqlStorage, on_broken: impl Fn(&str) + 'static) -> Result<Rc<Self>> {
+    /// `set_alarm` sets the object's alarm, which is to call [`Shell::flush`].
+    pub(crate) fn restore(
+        sql: SqlStorage,
+        on_broken: impl Fn(&str) + 'static,
+        set_alarm: impl Fn(Duration) + 'static,
+    ) -> Result<Rc<Self>> {
         let storage = Storage::open(sql)?;
         let (state, unreadable) = storage.load()?;
         let now = now();
@@ -80,21 +90,26 @@ impl Shell {
             let rows = u64::try_from(unreadable).unwrap_or(u64::MAX);
             print(&log::Event::LimiterRowsUnreadable { rows });
         }
+        let journal = Journal::open(&storage)?;
         let shell = Rc::new(Self {
             admission: RefCell::new(admission),
             waiters: RefCell::default(),
             storage,
+            journal,
             timer: Timer::default(),
             commit_is_due: Cell::new(false),
+            committed_at: Cell::default(),
             broken: Cell::new(false),
             reentry: Reentry::default(),
             awaiting_commit: RefCell::default(),
             on_broken: Box::new(on_broken),
+            set_alarm: Box::new(set_alarm),
         });
         if !at_rest {
             shell.gather();
         }
         shell.step(Admission::handle_timeout);
+        shell.arm_alarm();
         Ok(shell)
     }
 
@@ -115,21 +130,35 @@ impl Shell {
 
     /// Asks the core for a permit and parks the call if it has to wait.
     pub(crate) async fn enter(self: &Rc<Self>, request: Acquire) -> Entered {
-        if !self.reentry.gathers() {
-            return self.enter_now(request);
+        let entered = if self.reentry.gathers() {
+            let entered = self.reentry.gather(request, now());
+            entered
+                .await
+                .unwrap_or_else(|_reset| Entered::Answered(refused(RefusalReason::Cancelled)))
+        } else {
+            self.enter_now(request)
+        };
+        if let Entered::Answered(answer) = &entered {
+            self.written_before(answer).await;
         }
-        let entered = self.reentry.gather(request, now());
         entered
-            .await
-            .unwrap_or_else(|_reset| Entered::Answered(cancelled()))
     }
 
     fn enter_now(self: &Rc<Self>, request: Acquire) -> Entered {
+        if self.journal.is_full() {
+            // What it used could not be noted.
+            return Entered::Answered(refused(RefusalReason::Overloaded));
+        }
         let ticket = request.ticket.clone();
+        let (note, attempt) = (request.note.clone(), request.attempt);
         self.waiters.borrow_mut().supersede(&ticket);
         self.step(|admission, now| match admission.acquire(request, now) {
             Acquired::Granted(grant) => Entered::Answered(AcquireAnswer::Granted(grant)),
-            Acquired::Refused(refusal) => Entered::Answered(AcquireAnswer::Refused(refusal)),
+            Acquired::Refused(refusal) => {
+                let row = journal::refused(&ticket, &note, attempt, &refusal, now);
+                self.journal.add(row);
+                Entered::Answered(AcquireAnswer::Refused(refusal))
+            }
             // Parked before the events are delivered: one of them may already be its answer.
             Acquired::Queued { .. } => Entered::Waiting(Waiting {
                 receiver: self.waiters.borrow_mut().park(ticket.clone()),
@@ -145,8 +174,38 @@ impl Shell {
 
     /// Takes a permit back that nobody used.
     pub(crate) fn give_back(self: &Rc<Self>, ticket: TicketId) {
-        let settle = Settle::new(ticket, SettleOutcome::NotSent);
-        self.step(|admission, now| admission.settle(&settle, now));
+        self.settle(&Settle::new(ticket, SettleOutcome::NotSent));
+    }
+
+    /// Ends a permit and notes its row in the same step. False if it is unknown.
+    pub(crate) fn settle(self: &Rc<Self>, settle: &Settle) -> bool {
+        self.step(|admission, now| self.settle_in(admission, settle, now))
+    }
+
+    fn settle_in(&self, admission: &mut Admission, settle: &Settle, now: Instant) -> bool {
+        let ended = admission.settle(settle, now);
+        let row = ended.as_ref().and_then(|ended| {
+            journal::settled(&settle.ticket, ended, settle.outcome, &settle.note, now)
+        });
+        self.journal.add(row);
+        ended.is_some()
+    }
+
+    /// Moves rows of the journal to D1; the alarm calls it.
+    pub(crate) async fn flush(&self, db: &D1Database) {
+        if let Err(error) = self.journal.flush(&self.storage, db).await {
+            print(&log::Event::JournalFlushFailed {
+                rows: self.journal.rows(),
+                detail: Detail::new(&error.to_string()),
+            });
+        }
+        self.arm_alarm();
+    }
+
+    fn arm_alarm(&self) {
+        if let Some(after) = self.journal.needs_alarm() {
+            (self.set_alarm)(after);
+        }
     }
 
     /// Whether a write has failed: nothing that this instance says holds any more.
@@ -156,7 +215,10 @@ impl Shell {
 
     /// The picture now.
     pub(crate) fn live(&self, now: Instant) -> Live {
-        self.admission.borrow().live(now)
+        Live {
+            journal_rows: self.journal.rows(),
+            ..self.admission.borrow().live(now)
+        }
     }
 
     /// Where a waiter stands now.
@@ -178,13 +240,25 @@ impl Shell {
         while let Some(event) = self.next_event() {
             let (ticket, answer) = match event {
                 Event::Granted { ticket, grant } => (ticket, AcquireAnswer::Granted(grant)),
-                Event::Refused { ticket, refusal } => (ticket, AcquireAnswer::Refused(refusal)),
-                Event::LeaseExpired { .. } => continue,
+                Event::Refused {
+                    ticket,
+                    refusal,
+                    attempt,
+                    note,
+                } => {
+                    let row = journal::refused(&ticket, &note, attempt, &refusal, now);
+                    self.journal.add(row);
+                    (ticket, AcquireAnswer::Refused(refusal))
+                }
+                Event::LeaseExpired { ticket, ended } => {
+                    self.journal.add(journal::expired(&ticket, &ended, now));
+                    continue;
+                }
             };
             let unclaimed = self.waiters.borrow_mut().answer(&ticket, answer);
             if let Some(AcquireAnswer::Granted(_)) = unclaimed {
                 let settle = Settle::new(ticket, SettleOutcome::NotSent);
-                self.admission.borrow_mut().settle(&settle, now);
+                self.settle_in(&mut self.admission.borrow_mut(), &settle, now);
             }
         }
     }
@@ -197,6 +271,10 @@ impl Shell {
     /// holds the answers back for it; everything else in groups.
     fn persist(self: &Rc<Self>) {
         let needed = self.admission.borrow().needs_commit();
+        let needed = match needed {
+            Commit::Nothing if self.journal.is_pending() => Commit::Soon,
+            needed => needed,
+        };
         match needed {
             Commit::Nothing => {}
             Commit::Now => self.commit(),
@@ -205,8 +283,9 @@ impl Shell {
                 let shell = Rc::clone(self);
                 spawn_local(async move {
                     Delay::from(COMMIT_INTERVAL).await;
-                    shell.commit_is_due.set(false);
-                    shell.commit();
+                    if shell.commit_is_due.get() {
+                        shell.commit();
+                    }
                 });
             }
         }
@@ -223,10 +302,31 @@ impl Shell {
         }
     }
 
+    /// Waits until a permit is written before it is answered: it may be used only when it is durable, or a
+    /// crash would leave a request without a row. Where nothing was written for a while it is written at
+    /// once; refusals do not wait.
+    pub(crate) async fn written_before(&self, answer: &AcquireAnswer) {
+        if let AcquireAnswer::Refused(_) = answer {
+            return;
+        }
+        let quiet = now().saturating_since(self.committed_at.get()) >= COMMIT_INTERVAL;
+        if quiet && self.commit_is_due.get() {
+            self.commit();
+        }
+        self.written().await;
+    }
+
     fn commit(&self) {
+        self.commit_is_due.set(false);
+        self.committed_at.set(now());
         let changes = self.admission.borrow_mut().take_changes();
-        match self.storage.write(&changes) {
+        let written = self
+            .storage
+            .write(&changes)
+            .and_then(|()| self.journal.write(&self.storage));
+        match written {
             Ok(()) => {
+                self.arm_alarm();
                 self.admission.borrow_mut().committed(changes.sequence);
                 for waiting in self.awaiting_commit.take() {
                     // A call that is gone needs no word.
@@ -254,10 +354,10 @@ impl Shell {
     }
 }
 
-/// What a parked call hears whose ticket was taken over by a later call.
-fn cancelled() -> AcquireAnswer {
+/// What a call hears that the core was not asked about.
+fn refused(reason: RefusalReason) -> AcquireAnswer {
     AcquireAnswer::Refused(Refusal {
-        reason: RefusalReason::Cancelled,
+        reason,
         retry_after: Duration::ZERO,
         admission: AdmissionFacts::default(),
     })

@@ -5,7 +5,9 @@
 //! durable.
 
 use admission::{Changes, State};
-use gateway::sql::{self, AdmissionRow, Statement, Value};
+use gateway::log_row::LogRow;
+use gateway::sql::{self, AdmissionRow, JournalCount, JournalRow, Statement, Value};
+use serde::de::DeserializeOwned;
 use worker::{Result, SqlStorage, SqlStorageValue};
 
 /// The database of one object.
@@ -18,13 +20,13 @@ impl Storage {
     pub(crate) fn open(sql: SqlStorage) -> Result<Self> {
         let storage = Self { sql };
         storage.run(&sql::create_admission_rows())?;
+        storage.run(&sql::create_journal())?;
         Ok(storage)
     }
 
     /// What was stored, and how many rows could not be read.
     pub(crate) fn load(&self) -> Result<(State, usize)> {
-        let statement = sql::all_admission_rows();
-        let rows: Vec<AdmissionRow> = self.sql.exec(statement.sql, None)?.to_array()?;
+        let rows: Vec<AdmissionRow> = self.rows(&sql::all_admission_rows())?;
         Ok(sql::admission_state(rows))
     }
 
@@ -34,6 +36,32 @@ impl Storage {
             self.run(&statement)?;
         }
         Ok(())
+    }
+
+    /// Adds rows to the journal, in this turn.
+    pub(crate) fn put_journal(&self, rows: &[LogRow]) -> Result<()> {
+        self.run(&sql::put_journal(rows)?)
+    }
+
+    /// The oldest rows of the journal.
+    pub(crate) fn journal_batch(&self, len_max: u64) -> Result<Vec<JournalRow>> {
+        self.rows(&sql::journal_batch(len_max))
+    }
+
+    /// Deletes rows of the journal.
+    pub(crate) fn delete_journal(&self, rows: &[JournalRow]) -> Result<()> {
+        self.run(&sql::delete_journal(rows))
+    }
+
+    /// How many rows the journal has.
+    pub(crate) fn journal_rows(&self) -> Result<u64> {
+        let count: Vec<JournalCount> = self.rows(&sql::count_journal())?;
+        Ok(count.first().map_or(0, |count| count.rows))
+    }
+
+    fn rows<T: DeserializeOwned>(&self, statement: &Statement) -> Result<Vec<T>> {
+        let bindings: Vec<_> = statement.params.iter().map(bind).collect();
+        self.sql.exec(statement.sql, bindings)?.to_array()
     }
 
     fn run(&self, statement: &Statement) -> Result<()> {

@@ -68,7 +68,7 @@ async fn deep_or_repeated_fields_of_admin_bodies_are_refused() {
     let answer = send(repeated.to_owned()).await;
     assert_eq!(answer.json()["error"]["param"], "name");
     answer.expect_error(422, "invalid_field");
-    let query = format!("/api/keys?x={}", "q".repeat(4_000));
+    let query = format!("/api/keys?x={}", "q".repeat(9_000));
     let answer = gateway.admin("GET", &query).send().await;
     answer.expect_error(422, "invalid_field");
     let path = format!("/api/keys/{}", "k".repeat(10_000));

@@ -26,6 +26,7 @@ mod fidelity;
 mod hardening;
 mod identity;
 mod immediate;
+mod journal;
 mod keys;
 mod leaving;
 mod limits;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
         progress::trials(),
         restart::trials(),
         usage::trials(),
+        journal::trials(),
         dev::trials(),
     ]);
     let waiting = joined([

@@ -8,15 +8,20 @@
 //! permit. What to do after a refusal or a failure is decided by [`gateway::overflow`] and
 //! [`gateway::retry`].
 
+mod asking;
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use admission::Instant;
-use admission::protocol::{Accepted, Acquire, AcquireAnswer, Cancel, Grant, Permit, TicketId};
+use admission::protocol::{
+    Accepted, Acquire, AcquireAnswer, Cancel, Grant, Permit, Settle, TicketId,
+};
 use futures::channel::oneshot;
 use futures::future::join;
 use gateway::config::Server;
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::journal::{Answered, HeldAnswer};
 use gateway::log::{Cost, outcome};
 use gateway::observer::{Kind, Observer};
 use gateway::overflow::{Mode, Plan, Step};
@@ -52,6 +57,8 @@ pub(crate) struct Exchange {
     attempt: u32,
     /// When the first bytes of the answer's body came.
     first_byte_at: Option<Instant>,
+    /// What the client is answered if it gets no further permit.
+    held: Option<HeldAnswer>,
 }
 
 /// What is known when the exchange with the upstream is over.
@@ -96,6 +103,7 @@ impl Exchange {
             reply: Reply::new(answer),
             attempt: 0,
             first_byte_at: None,
+            held: None,
             req,
             isolate,
             asked,
@@ -136,6 +144,7 @@ impl Exchange {
                     held: answer,
                 } => {
                     pause = asked;
+                    self.held = Some(answer.told());
                     held = Some(answer);
                     self.attempt = self.attempt.saturating_add(1);
                 }
@@ -148,8 +157,8 @@ impl Exchange {
     async fn let_go(&self, ticket: TicketId) -> Over {
         let over = Over::without_exchange(self.reply.told());
         if self.attempt > 0 {
-            self.settle(ticket, Ended::without_answer(ExchangeEnd::NoAnswer))
-                .await;
+            let ended = Ended::without_answer(ExchangeEnd::NoAnswer);
+            self.settle(ticket, ended, over.answered(&self.trail)).await;
         }
         over
     }
@@ -163,7 +172,7 @@ impl Exchange {
             first_byte_at: self.first_byte_at,
             at: now(),
         };
-        self.settle(ticket, ended).await;
+        self.settle(ticket, ended, over.answered(&self.trail)).await;
         over
     }
 
@@ -241,27 +250,11 @@ impl Exchange {
         };
         if let Ok(AcquireAnswer::Granted(grant)) = late {
             let ended = Ended::without_answer(ExchangeEnd::NotSent);
-            self.settle(grant.permit.ticket().clone(), ended).await;
+            let answered = Over::without_exchange(None).answered(&self.trail);
+            self.settle(grant.permit.ticket().clone(), ended, answered)
+                .await;
         }
         Ok(None)
-    }
-
-    fn acquire_message(&self, ticket: &TicketId, mode: Mode, pause: Option<Duration>) -> Acquire {
-        let asked = &self.asked;
-        Acquire {
-            ticket: ticket.clone(),
-            app: asked.caller.app.as_str().to_owned(),
-            key_id: asked.caller.key_id.clone(),
-            model: asked.chat.model.clone(),
-            prompt_bytes: asked.chat.prompt_bytes,
-            output_tokens_max: asked.chat.output_tokens_max,
-            wait_max: mode.wait_max(asked.wait_max),
-            arrival: None,
-            attempt: self.attempt,
-            pause,
-            config_version: asked.config_version,
-            limits: self.isolate.settings.limits_of(self.server()),
-        }
     }
 
     /// 6: one attempt at the upstream. A request that leaves late is reported beside it, before its
@@ -425,8 +418,12 @@ impl Exchange {
     }
 
     /// 8: the permit goes back with what was used, exactly once.
-    async fn settle(&self, ticket: TicketId, ended: Ended) {
+    async fn settle(&self, ticket: TicketId, ended: Ended, answered: Answered) {
         let settle = settlement::settle(ticket, ended.end, ended.status, ended.usage.as_ref());
+        let settle = Settle {
+            note: answered.note(),
+            ..settle
+        };
         let settled = self
             .isolate
             .admission

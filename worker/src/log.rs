@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use admission::Instant;
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::journal::Answered;
 use gateway::log::{self as events, Cost, Detail, Event, Text, Waited, outcome};
 use gateway::rollup::Run;
 use gateway_durable::print;
@@ -38,6 +39,26 @@ impl Over {
             cost: Cost::default(),
             first_byte_at: None,
             at: crate::clock::now(),
+        }
+    }
+}
+
+impl Over {
+    /// What the row of the request says.
+    pub(crate) fn answered(&self, trail: &Trail) -> Answered {
+        let since = |at: Instant| millis(at.saturating_since(trail.started));
+        let tokens = |count: Option<u64>| count.unwrap_or(0);
+        Answered {
+            status: self.status,
+            error_code: self.code.map(|code| code.as_str().to_owned()),
+            prompt_tokens: tokens(self.cost.prompt_tokens),
+            completion_tokens: tokens(self.cost.completion_tokens),
+            cached_tokens: tokens(self.cost.cached_tokens),
+            usage_source: self.cost.source_of_row(),
+            ttft_ms: self.first_byte_at.map(since),
+            total_ms: since(self.at),
+            overhead_ms: trail.overhead().map_or(0, millis),
+            attempts: trail.attempts.into(),
         }
     }
 }
@@ -164,7 +185,8 @@ pub(crate) fn failed(request_id: &str, failure: &GatewayError) {
 }
 
 /// Where on Cloudflare's network this runs; elsewhere unknown.
-fn colo(req: &Request) -> Option<String> {
+/// Location of this Worker; nowhere but at Cloudflare is there one.
+pub(crate) fn colo(req: &Request) -> Option<String> {
     // Known already, and spares plain workerd the look-ups.
     req.cf()?;
     let property = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();

@@ -7,6 +7,7 @@ use admission::Progress;
 use futures::channel::oneshot;
 use gateway::config::Secret;
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::journal::HeldAnswer;
 use gateway::observer;
 use gateway::progress;
 use gateway_durable::Pipe;
@@ -41,6 +42,20 @@ pub(crate) enum Held {
 }
 
 impl Held {
+    /// What the client would be told.
+    pub(crate) fn told(&self) -> HeldAnswer {
+        match self {
+            Self::Answer { status, .. } => HeldAnswer {
+                status: *status,
+                code: None,
+            },
+            Self::Failure(error) => HeldAnswer {
+                status: error.status(),
+                code: Some(error.code.as_str().to_owned()),
+            },
+        }
+    }
+
     /// Reads a short answer to its end; the server's key is redacted in it.
     pub(crate) async fn of(response: Response, secret: Option<&Secret>) -> Result<Self> {
         let status = response.status_code();

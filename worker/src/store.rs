@@ -8,10 +8,9 @@ use std::time::Duration;
 use admission::Instant;
 use futures::future::{Either, select};
 use gateway::error::{ErrorCode, GatewayError};
-use gateway::sql::{Statement, Value};
+use gateway::sql::Statement;
 use serde::Deserialize;
-use wasm_bindgen::JsValue;
-use worker::{D1Database, D1PreparedStatement, D1Result, Delay};
+use worker::{D1Database, D1Result, Delay};
 
 use crate::clock::now;
 
@@ -82,7 +81,7 @@ impl Store {
         }
         let prepared = statements
             .iter()
-            .map(|statement| self.prepare(statement))
+            .map(|statement| gateway_durable::prepare(&self.db, statement))
             .collect::<Result<Vec<_>, _>>()?;
         let batch = std::pin::pin!(self.db.batch(prepared));
         let results = match select(batch, Delay::from(ANSWER_WAIT_MAX)).await {
@@ -97,11 +96,6 @@ impl Store {
             ))
         }
     }
-
-    fn prepare(&self, statement: &Statement) -> Result<D1PreparedStatement, StoreError> {
-        let values: Vec<JsValue> = statement.params.iter().map(bind).collect();
-        Ok(self.db.prepare(statement.sql).bind(&values)?)
-    }
 }
 
 /// Rows of one result of a batch.
@@ -111,19 +105,6 @@ where
 {
     let result = result.ok_or_else(|| StoreError::Unavailable("no result".into()))?;
     Ok(result.results()?)
-}
-
-/// D1 rejects `BigInt` and `undefined`: integers travel as floats, which are exact below 2^53.
-fn bind(value: &Value) -> JsValue {
-    match value {
-        Value::Null => JsValue::NULL,
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "all stored integers are below 2^53"
-        )]
-        Value::Integer(integer) => JsValue::from_f64(*integer as f64),
-        Value::Text(text) => JsValue::from_str(text),
-    }
 }
 
 impl StoreError {

@@ -141,6 +141,7 @@ impl Bench {
             wait_max: None,
             arrival: None,
             attempt: 0,
+            note: String::new(),
             pause: None,
             config_version: 1,
             limits: Limits::default(),

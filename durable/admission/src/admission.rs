@@ -74,12 +74,33 @@ pub enum Event {
         ticket: TicketId,
         /// Why.
         refusal: Refusal,
+        /// Upstream attempts made before.
+        attempt: u32,
+        /// [`Acquire::note`](crate::protocol::Acquire::note).
+        note: String,
     },
     /// A permit was not settled in time; its slot is free, its reservation stays in the window.
     LeaseExpired {
         /// Which permit.
         ticket: TicketId,
+        /// What it was.
+        ended: Ended,
     },
+}
+
+/// A permit that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// [`Acquire::note`](crate::protocol::Acquire::note).
+    pub note: String,
+    /// Upstream attempts before this permit's.
+    pub attempt: u32,
+    /// Its request's place at entry; 0 = straight through.
+    pub position: u64,
+    /// Its request's wait until the grant.
+    pub wait: Duration,
+    /// Tokens that were reserved for it.
+    pub reserved_tokens: u64,
 }
 
 /// Where a waiter stands.
@@ -148,15 +169,15 @@ impl Admission {
         acquired
     }
 
-    /// Ends a permit. False if it is unknown: settled before, expired, or never granted.
-    pub fn settle(&mut self, settle: &Settle, now: Instant) -> bool {
+    /// Ends a permit. `None` if it is unknown: settled before, expired, or never granted.
+    pub fn settle(&mut self, settle: &Settle, now: Instant) -> Option<Ended> {
         self.advance(now);
         let lease = self.leases.remove(&settle.ticket);
         if let Some(lease) = &lease {
             self.end(lease, settle);
         }
         self.catch_up();
-        lease.is_some()
+        lease.map(Lease::ended)
     }
 
     /// The upstream took a probing request on. False if the permit is unknown.
@@ -285,6 +306,7 @@ impl Admission {
             wake_late_ms_p99,
             wake_late_ms_max,
             stalls: self.stalls,
+            journal_rows: 0,
         }
     }
 
@@ -327,7 +349,7 @@ impl Admission {
     fn step(&mut self, at: Instant) -> bool {
         let mut done = self.ledger.seal(at) | self.leases.find(at);
         while let Some(lease) = self.leases.pop_expired(at) {
-            self.expired(&lease);
+            self.expired(lease);
             done = true;
         }
         while let Some(ticket) = self.limiter.probe().silent(at).cloned() {
@@ -385,13 +407,15 @@ impl Admission {
     }
 
     /// A lease has expired: nothing is known of its request, but that it is over.
-    fn expired(&mut self, lease: &Lease) {
+    fn expired(&mut self, lease: Lease) {
         if let Some(kind) = lease.probe {
             let probe = self.limiter.probe_mut();
             probe.accepted(kind, lease.granted_at, &lease.ticket);
         }
-        let ticket = lease.ticket.clone();
-        self.events.push_back(Event::LeaseExpired { ticket });
+        self.events.push_back(Event::LeaseExpired {
+            ticket: lease.ticket.clone(),
+            ended: lease.ended(),
+        });
     }
 
     /// A lease was settled: charge what was really used, hear what the upstream said, learn.

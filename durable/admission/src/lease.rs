@@ -7,6 +7,7 @@
 //!
 //! Invariant: both views hold the same permits, at most [`PERMITS_MAX`] of them.
 
+use crate::admission::Ended;
 use crate::estimate::Demand;
 use crate::marks::Marks;
 use crate::probe::Kind;
@@ -38,6 +39,8 @@ pub(crate) struct Lease {
     pub(crate) bucket: BucketIndex,
     pub(crate) reserved: u64,
     pub(crate) attempt: u32,
+    /// What the shell wants back at the end.
+    pub(crate) note: String,
     /// What the grant said, in case it must be said again.
     pub(crate) position: u64,
     pub(crate) wait: Duration,
@@ -57,6 +60,17 @@ impl Lease {
         Permit::new(self.ticket.clone(), self.reserved, self.granted_at)
     }
 
+    /// What is left to say of it when it is over.
+    pub(crate) fn ended(self) -> Ended {
+        Ended {
+            note: self.note,
+            attempt: self.attempt,
+            position: self.position,
+            wait: self.wait,
+            reserved_tokens: self.reserved,
+        }
+    }
+
     fn row(&self) -> LeaseRow {
         LeaseRow {
             ticket: self.ticket.as_str().to_owned(),
@@ -65,6 +79,7 @@ impl Lease {
             bucket: self.bucket.number().min(COUNT_MAX),
             reserved_tokens: self.reserved.min(COUNT_MAX),
             attempt: self.attempt.into(),
+            note: self.note.clone(),
             position: self.position.min(COUNT_MAX),
             wait_ms: millis(self.wait).min(COUNT_MAX),
             arrival_ms: self.place.arrival.as_millis().min(COUNT_MAX),
@@ -91,6 +106,7 @@ impl Lease {
             bucket: BucketIndex::new(row.bucket.min(COUNT_MAX)),
             reserved: row.reserved_tokens.min(COUNT_MAX),
             attempt: u32::try_from(row.attempt).unwrap_or(u32::MAX),
+            note: row.note,
             position: row.position,
             wait: Duration::from_millis(row.wait_ms),
             place: Place {

@@ -225,6 +225,7 @@ impl Episode {
             arrival: arrival.map(Instant::from_millis),
             attempt,
             pause: random.pick(&pauses).map(Duration::from_millis),
+            note: random.pick(&["", "one", "another"]).to_owned(),
             config_version: random.below(50),
             limits,
         };
@@ -289,9 +290,9 @@ impl Episode {
             pause: self.random.pick(&pauses).map(Duration::from_millis),
             ..Settle::new(self.some_ticket(&out), self.random.pick(&outcomes))
         };
-        let known = self.core.settle(&settle, self.now);
-        assert_eq!(known, self.model.settle(&settle, self.now), "{settle:?}");
-        Call::Settle(settle, known)
+        let ended = self.core.settle(&settle, self.now);
+        assert_eq!(ended, self.model.settle(&settle, self.now), "{settle:?}");
+        Call::Settle(settle, ended.is_some())
     }
 
     fn accepted(&mut self) -> Call {

@@ -34,6 +34,8 @@ pub(crate) struct Waiter {
     pub(crate) position: u64,
     /// Upstream attempts made before.
     pub(crate) attempt: u32,
+    /// What the shell wants back at the end.
+    pub(crate) note: String,
     /// It was let in once already: a full queue does not evict it, and it fills no place there.
     pub(crate) exempt: bool,
     /// Its call is here. After a restart it is not, until it comes back.
@@ -55,6 +57,7 @@ impl Waiter {
             tokens: self.weight.min(COUNT_MAX),
             position: self.position.min(COUNT_MAX),
             attempt: self.attempt.into(),
+            note: self.note.clone(),
             model: self.demand.model.clone(),
             prompt_bytes: self.demand.prompt_bytes.min(COUNT_MAX),
             output_tokens_max: self.demand.output_tokens_max.map(|max| max.min(COUNT_MAX)),
@@ -78,6 +81,7 @@ impl Waiter {
             weight: row.tokens.min(TOKENS_MAX),
             position: row.position,
             attempt: u32::try_from(row.attempt).unwrap_or(u32::MAX),
+            note: row.note,
             exempt: true,
             present: false,
             stored: true,

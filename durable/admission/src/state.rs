@@ -183,6 +183,9 @@ pub struct LeaseRow {
     pub reserved_tokens: u64,
     /// Upstream attempts before.
     pub attempt: u64,
+    /// What the shell wants back at the end.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// Place at entry.
     pub position: u64,
     /// Wait until the grant.
@@ -220,6 +223,9 @@ pub struct WaiterRow {
     pub position: u64,
     /// Upstream attempts before.
     pub attempt: u64,
+    /// What the shell wants back at the end.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// The model asked for.
     pub model: String,
     /// Bytes of the request body.

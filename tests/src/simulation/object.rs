@@ -231,7 +231,9 @@ impl Object {
                     None => self.give_back(ticket, at),
                 }
             }
-            Event::Refused { ticket, refusal } => {
+            Event::Refused {
+                ticket, refusal, ..
+            } => {
                 let request = request_of(&ticket);
                 self.judge.leaves(request);
                 if let Some(call) = self.parked.remove(&request) {

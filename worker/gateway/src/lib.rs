@@ -24,6 +24,7 @@ pub mod headers;
 pub mod histogram;
 pub mod hops;
 pub mod identity;
+pub mod journal;
 pub mod log;
 pub mod log_row;
 pub mod observer;

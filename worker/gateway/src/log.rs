@@ -112,6 +112,23 @@ pub enum Event<'a> {
         /// How many rows.
         rows: u64,
     },
+    /// Log rows could not be moved to D1; they stay in the limiter object and are tried again.
+    JournalFlushFailed {
+        /// How many rows wait.
+        rows: u64,
+        /// What the platform said.
+        detail: Detail,
+    },
+    /// A log row in a limiter object cannot be read, so it is given up.
+    JournalRowUnreadable {
+        /// What is wrong with it.
+        detail: Detail,
+    },
+    /// The alarm that moves log rows could not be set; the next row tries again.
+    JournalAlarmFailed {
+        /// What the platform said.
+        detail: Detail,
+    },
     /// A limiter object could not be thrown away.
     LimiterResetFailed {
         /// What the platform said.
@@ -163,10 +180,13 @@ impl<'a> Event<'a> {
             Self::AttemptFailed { .. }
             | Self::LimiterError { .. }
             | Self::StorageError { .. }
-            | Self::AccessError { .. } => Level::Warn,
+            | Self::AccessError { .. }
+            | Self::JournalFlushFailed { .. } => Level::Warn,
             Self::RequestFailed { .. }
             | Self::ConfigurationProblem { .. }
             | Self::LimiterRowsUnreadable { .. }
+            | Self::JournalRowUnreadable { .. }
+            | Self::JournalAlarmFailed { .. }
             | Self::LimiterResetFailed { .. }
             | Self::LimiterWriteFailed { .. } => Level::Error,
         }
@@ -249,6 +269,21 @@ pub const EVENTS: &[EventKind] = &[
         name: "limiter_rows_unreadable",
         level: Level::Error,
         fields: &["rows"],
+    },
+    EventKind {
+        name: "journal_flush_failed",
+        level: Level::Warn,
+        fields: &["rows", "detail"],
+    },
+    EventKind {
+        name: "journal_row_unreadable",
+        level: Level::Error,
+        fields: &["detail"],
+    },
+    EventKind {
+        name: "journal_alarm_failed",
+        level: Level::Error,
+        fields: &["detail"],
     },
     EventKind {
         name: "limiter_reset_failed",

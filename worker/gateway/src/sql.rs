@@ -35,6 +35,7 @@ use crate::error::{ErrorCode, GatewayError};
 mod audit;
 mod buckets;
 mod configuration;
+mod journal;
 mod keys;
 mod limiter;
 mod logs;
@@ -50,6 +51,10 @@ pub use audit::audit_page;
 pub use configuration::{
     SCHEMA_VERSION, config_version, config_version_read, schema_version, schema_version_read,
     snapshot,
+};
+pub use journal::{
+    JournalCount, JournalRow, count_journal, create_journal, delete_journal, journal_batch,
+    put_journal,
 };
 pub use keys::{
     create_key, delete_key, key_by_digest, key_by_id, keys_page, rotate_key, update_key,

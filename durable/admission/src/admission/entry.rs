@@ -142,6 +142,7 @@ impl Admission {
             demand,
             position: before.map_or(0, |before| before.position),
             attempt: request.attempt,
+            note: request.note,
             // Nobody fills the memory by claiming to have been here before.
             exempt: exempt && self.queue.exempt() < QUEUE_LEN_MAX,
             present: true,
@@ -212,6 +213,7 @@ impl Admission {
             bucket: charge.bucket,
             reserved: charge.reserved,
             attempt: waiter.attempt,
+            note: waiter.note,
             position: waiter.position,
             wait: self.now.saturating_since(waiter.place.arrival),
             place: waiter.place,
@@ -244,6 +246,8 @@ impl Admission {
         self.events.push_back(Event::Refused {
             ticket: waiter.ticket,
             refusal,
+            attempt: waiter.attempt,
+            note: waiter.note,
         });
     }
 

@@ -39,6 +39,7 @@ pub(super) fn request(name: &str, limits: Limits) -> Acquire {
         arrival: None,
         attempt: 0,
         pause: None,
+        note: format!("note of {name}"),
         config_version: 0,
         limits,
     }
@@ -91,7 +92,7 @@ impl Bench {
             tokens,
             ..Settle::new(ticket, outcome)
         };
-        self.core.settle(&settle, at(millis))
+        self.core.settle(&settle, at(millis)).is_some()
     }
 
     /// What happened, as `name granted`, `name queue_timeout` and so on.
@@ -99,10 +100,12 @@ impl Bench {
         std::iter::from_fn(|| self.core.poll_event())
             .map(|event| match event {
                 Event::Granted { ticket, .. } => format!("{ticket} granted"),
-                Event::Refused { ticket, refusal } => {
+                Event::Refused {
+                    ticket, refusal, ..
+                } => {
                     format!("{ticket} {}", refusal.reason.as_str())
                 }
-                Event::LeaseExpired { ticket } => format!("{ticket} expired"),
+                Event::LeaseExpired { ticket, .. } => format!("{ticket} expired"),
             })
             .collect()
     }

@@ -149,7 +149,7 @@ impl Simulation {
             completion_tokens: Some(output),
             ..Settle::new(id(&name), SettleOutcome::Completed)
         };
-        assert!(self.core.settle(&settle, at(now)));
+        assert!(self.core.settle(&settle, at(now)).is_some());
     }
 
     fn outcome(mut self) -> Outcome {

@@ -80,7 +80,7 @@ fn a_refusal_that_is_not_tried_again_is_settled_and_pauses_as_well() {
         pause: Some(Duration::from_secs(2)),
         ..Settle::new(id("a"), SettleOutcome::UpstreamRefused)
     };
-    assert!(bench.core.settle(&settle, at(500)));
+    assert!(bench.core.settle(&settle, at(500)).is_some());
     let live = bench.core.live(at(500));
     assert_eq!((live.rpm_used, live.tpm_used, live.in_flight), (1, 0, 0));
     bench.queued("b", 600);

@@ -238,7 +238,7 @@ impl Simulation {
                     tokens: Some(50),
                     ..Settle::new(ticket, SettleOutcome::Completed)
                 };
-                assert!(self.core.settle(&settle, at(now)));
+                assert!(self.core.settle(&settle, at(now)).is_some());
                 self.drain(now);
             }
         }

@@ -15,7 +15,7 @@ use crate::protocol::{
     Accepted, Acquire, Limits, Live, RefusalReason, SentLate, Settle, SettleOutcome, TicketId,
 };
 use crate::time::Instant;
-use crate::{Acquired, Event, Progress};
+use crate::{Acquired, Ended, Event, Progress};
 use core::time::Duration;
 use durable::Durable;
 use probing::{Kind, Learnt};
@@ -44,6 +44,7 @@ struct Waiter {
     weight: u64,
     position: u64,
     attempt: u32,
+    note: String,
     exempt: bool,
     present: bool,
 }
@@ -63,12 +64,25 @@ struct Lease {
     expires_at: u64,
     reserved: u64,
     attempt: u32,
+    note: String,
     position: u64,
     wait: u64,
     arrival: u64,
     sequence: u64,
     demand: Demand,
     probe: Option<Kind>,
+}
+
+impl Lease {
+    fn ended(&self) -> Ended {
+        Ended {
+            note: self.note.clone(),
+            attempt: self.attempt,
+            position: self.position,
+            wait: Duration::from_millis(self.wait),
+            reserved_tokens: self.reserved,
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -135,9 +149,10 @@ impl Model {
         acquired
     }
 
-    pub(crate) fn settle(&mut self, settle: &Settle, now: Instant) -> bool {
+    pub(crate) fn settle(&mut self, settle: &Settle, now: Instant) -> Option<Ended> {
         self.run_before(now.as_millis());
         let found = self.leases.iter().position(|l| l.ticket == settle.ticket);
+        let ended = found.map(|index| self.leases[index].ended());
         if let Some(index) = found {
             let lease = self.leases[index].clone();
             match settle.outcome {
@@ -165,7 +180,7 @@ impl Model {
             }
         }
         self.run_now();
-        found.is_some()
+        ended
     }
 
     fn correct(&mut self, lease: &Lease, actual: u64) {
@@ -307,6 +322,7 @@ impl Model {
             wake_late_ms_p99: late.get(late.len() / 100).copied().unwrap_or(0),
             wake_late_ms_max: late.first().copied().unwrap_or(0),
             stalls: 0,
+            journal_rows: 0,
         }
     }
 
@@ -346,6 +362,7 @@ impl Model {
             self.heard(&lease);
             self.leases.retain(|l| l.serial != lease.serial);
             self.events.0.push(Event::LeaseExpired {
+                ended: lease.ended(),
                 ticket: lease.ticket,
             });
         }

@@ -101,7 +101,7 @@ impl Outsider {
             self.sent[*sent].tokens = 0;
         }
         for event in events {
-            if let Event::LeaseExpired { ticket } = event {
+            if let Event::LeaseExpired { ticket, .. } = event {
                 self.end(ticket);
             }
         }

@@ -18,6 +18,9 @@ pub const KEY_ID_LEN_MAX: usize = 64;
 /// Longest model name, in bytes; the longest known today are below 128.
 pub const MODEL_LEN_MAX: usize = 256;
 
+/// Longest note, in bytes: what a log row says of a request has a bound of its own in each text.
+pub const NOTE_LEN_MAX: usize = 1_024;
+
 /// A request asks to go upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acquire {
@@ -47,6 +50,9 @@ pub struct Acquire {
     /// old place. Meaningless where `attempt` has not grown, so that a repeated call changes
     /// nothing twice.
     pub pause: Option<Duration>,
+    /// What the shell wants back when the request has ended, however it ends: kept with the waiter and
+    /// with the permit, stored with them, never read. Longer than [`NOTE_LEN_MAX`] it is dropped.
+    pub note: String,
     /// Version of the configuration snapshot of the calling Worker.
     pub config_version: u64,
     /// The server's limits as that snapshot has them.
@@ -75,8 +81,18 @@ struct AcquireLine {
     n: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     z: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    j: String,
     #[serde(default)]
     c: u64,
+}
+
+/// A note that is too long is none: half of it would mean nothing.
+pub(super) fn note_within_bound(note: &str) -> String {
+    if note.len() > NOTE_LEN_MAX {
+        return String::new();
+    }
+    note.to_owned()
 }
 
 impl Acquire {
@@ -94,6 +110,7 @@ impl Acquire {
             i: self.arrival.map(Instant::as_millis),
             n: self.attempt,
             z: self.pause.map(millis),
+            j: note_within_bound(&self.note),
             c: self.config_version,
         });
         line.push('&');
@@ -109,6 +126,7 @@ impl Acquire {
         within("app", &wire.a, APP_LEN_MAX)?;
         within("key_id", &wire.k, KEY_ID_LEN_MAX)?;
         within("model", &wire.m, MODEL_LEN_MAX)?;
+        within("note", &wire.j, NOTE_LEN_MAX)?;
         Ok(Self {
             ticket: wire.t.try_into()?,
             app: wire.a,
@@ -120,6 +138,7 @@ impl Acquire {
             arrival: wire.i.map(Instant::from_millis),
             attempt: wire.n,
             pause: wire.z.map(Duration::from_millis),
+            note: wire.j,
             config_version: wire.c,
             limits,
         })

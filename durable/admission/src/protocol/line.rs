@@ -94,7 +94,8 @@ pub(super) fn within(field: &'static str, text: &str, bytes_max: usize) -> Resul
 }
 
 /// The longest prefix of `text` that keeps its bound and ends between characters.
-pub(super) fn bounded(text: &str, bytes_max: usize) -> &str {
+#[must_use]
+pub fn bounded(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max))
         .unwrap_or_default()
 }

@@ -47,6 +47,8 @@ pub struct Live {
     pub wake_late_ms_max: u64,
     /// Times that a step of the core changed nothing and was broken off; anything but 0 is a bug.
     pub stalls: u64,
+    /// Log rows that are not in the database yet. Filled in by the shell, which keeps them.
+    pub journal_rows: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +87,8 @@ struct LiveLine {
     lm: u64,
     #[serde(default)]
     st: u64,
+    #[serde(default)]
+    jr: u64,
 }
 
 impl Live {
@@ -109,6 +113,7 @@ impl Live {
             l: self.wake_late_ms_p99,
             lm: self.wake_late_ms_max,
             st: self.stalls,
+            jr: self.journal_rows,
         })
     }
 
@@ -133,6 +138,7 @@ impl Live {
             wake_late_ms_p99: wire.l,
             wake_late_ms_max: wire.lm,
             stalls: wire.st,
+            journal_rows: wire.jr,
         })
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! Invariant: all are safe to repeat.
 
-use super::line::{DecodeError, check_version, first_version, read, write};
+use super::acquire::{NOTE_LEN_MAX, note_within_bound};
+use super::line::{DecodeError, check_version, first_version, read, within, write};
 use super::{PROTOCOL_VERSION, TicketId};
 use crate::time::millis;
 use core::time::Duration;
@@ -44,6 +45,8 @@ pub struct Settle {
     pub pause: Option<Duration>,
     /// What became of it.
     pub outcome: SettleOutcome,
+    /// What the shell is to note of it, beside [`Acquire::note`](super::Acquire::note). Not read here.
+    pub note: String,
 }
 
 /// The upstream has answered a probing request with anything but a 429; it is still in flight.
@@ -83,6 +86,8 @@ struct SettleLine {
     z: Option<u64>,
     #[serde(default)]
     o: SettleOutcome,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    j: String,
 }
 
 /// [`Accepted`], [`SentLate`] and [`Cancel`] name a ticket and say nothing else.
@@ -119,6 +124,7 @@ impl Settle {
             completion_tokens: None,
             pause: None,
             outcome,
+            note: String::new(),
         }
     }
 
@@ -133,6 +139,7 @@ impl Settle {
             c: self.completion_tokens,
             z: self.pause.map(millis),
             o: self.outcome,
+            j: note_within_bound(&self.note),
         })
     }
 
@@ -140,6 +147,7 @@ impl Settle {
     pub fn decode(line: &str) -> Result<Self, DecodeError> {
         let wire: SettleLine = read(line)?;
         check_version(wire.v)?;
+        within("note", &wire.j, NOTE_LEN_MAX)?;
         Ok(Self {
             ticket: wire.t.try_into()?,
             tokens: wire.k,
@@ -147,6 +155,7 @@ impl Settle {
             completion_tokens: wire.c,
             pause: wire.z.map(Duration::from_millis),
             outcome: wire.o,
+            note: wire.j,
         })
     }
 }

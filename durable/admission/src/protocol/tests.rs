@@ -37,6 +37,7 @@ fn acquire() -> Acquire {
         arrival: Some(Instant::from_millis(1_700_000_000_123)),
         attempt: 2,
         pause: Some(Duration::from_millis(1_500)),
+        note: r#"{"r":"req_1 & 名"}"#.to_owned(),
         config_version: 41,
         limits: limits(),
     }
@@ -74,7 +75,7 @@ fn refused(reason: RefusalReason) -> AcquireAnswer {
 
 const LIMITS: &str = "v=1&lv=7&le=true&lr=60&lc=0&lq=100&lw=60000&lf=reject_newest&ll=1500";
 const ACQUIRE: &str = "t=req-1.a_B&a=shop+%26+co&k=k1&m=%E5%90%8D%2Fgpt%2B5&b=1234&o=99&w=0\
-    &i=1700000000123&n=2&z=1500&c=41";
+    &i=1700000000123&n=2&z=1500&j=%7B%22r%22%3A%22req_1+%26+%E5%90%8D%22%7D&c=41";
 const GRANTED: &str =
     "v=1&s=g&t=req-1.a_B&k=564&g=1700000000373&b=true&p=3&w=250&rl=60&rr=0&rs=60350&c=42";
 const REFUSED: &str = "v=1&s=r&x=queue_evicted&y=900&p=3&w=250&rl=60&rr=0&rs=60350&c=42";
@@ -100,9 +101,10 @@ fn every_message_has_its_golden_line_and_reads_it_back() {
         prompt_tokens: Some(11),
         completion_tokens: Some(6),
         pause: Some(Duration::from_millis(9)),
+        note: "status 200".to_owned(),
         ..Settle::new(ticket(), SettleOutcome::NotSent)
     };
-    let line = "v=1&t=req-1.a_B&k=17&p=11&c=6&z=9&o=not_sent";
+    let line = "v=1&t=req-1.a_B&k=17&p=11&c=6&z=9&o=not_sent&j=status+200";
     assert_eq!(settle.encode(), line);
     assert_eq!(Settle::decode(line), Ok(settle));
 
@@ -133,9 +135,9 @@ fn every_message_has_its_golden_line_and_reads_it_back() {
         wake_late_ms_p99: 12,
         wake_late_ms_max: 30,
         stalls: 1,
+        journal_rows: 9,
     };
-    let line =
-        "v=1&q=2&qw=1200&f=3&ru=60&rl=60&tu=70000&cl=5&g=20&p=9&c=42&b=true&e=4&l=12&lm=30&st=1";
+    let line = "v=1&q=2&qw=1200&f=3&ru=60&rl=60&tu=70000&cl=5&g=20&p=9&c=42&b=true&e=4&l=12&lm=30&st=1&jr=9";
     assert_eq!(picture.encode(), line);
     assert_eq!(Live::decode(line), Ok(picture));
 }
@@ -252,8 +254,14 @@ fn texts_are_bounded_on_both_sides() {
     assert_eq!(short.model, "模".repeat(MODEL_LEN_MAX / 3));
     assert!(long.encode().len() < 2_048);
 
-    for (field, text) in [("app", "a"), ("key_id", "k"), ("model", "m")] {
-        let line = format!("t=x&lv=1&{text}={}", "y".repeat(257));
+    // Half a note would mean nothing.
+    long.note = "n".repeat(NOTE_LEN_MAX + 1);
+    assert_eq!(Acquire::decode(&long.encode()).unwrap().note, "");
+    long.note.pop();
+    assert_eq!(Acquire::decode(&long.encode()).unwrap().note, long.note);
+
+    for (field, text) in [("app", "a"), ("key_id", "k"), ("model", "m"), ("note", "j")] {
+        let line = format!("t=x&lv=1&{text}={}", "y".repeat(NOTE_LEN_MAX + 1));
         let error = Acquire::decode(&line).unwrap_err();
         assert!(matches!(error, DecodeError::TooLong { field: of, .. } if of == field));
         assert!(error.to_string().contains(field));

@@ -34,6 +34,7 @@ impl World<'_> {
             arrival: entry.arrival,
             attempt: entry.attempt,
             pause,
+            note: String::new(),
             config_version: 1,
             limits: self.scenario.limits,
         })

@@ -35,6 +35,8 @@ pub struct LiveView {
     pub max_concurrency: Option<u64>,
     pub next_grant_in_ms: Option<u64>,
     pub paused_until: Option<String>,
+    /// Log rows that are not in the database yet.
+    pub journal_rows: u64,
     pub config_version: u64,
     /// Grants are few until the upstream accepts again after a 429.
     pub probing: bool,
@@ -84,6 +86,7 @@ impl LiveView {
             max_concurrency: server.max_concurrency,
             next_grant_in_ms: live.next_grant_in.map(millis),
             paused_until: live.paused_until.map(rfc3339),
+            journal_rows: live.journal_rows,
             config_version: live.config_version,
             probing: live.probing,
             wake_late_ms_p99: live.wake_late_ms_p99,

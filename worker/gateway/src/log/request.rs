@@ -101,6 +101,17 @@ impl Cost {
     }
 }
 
+impl Cost {
+    /// As the usage row has it: the request is over, so what is not known is estimated.
+    #[must_use]
+    pub const fn source_of_row(&self) -> UsageSource {
+        match self.usage_source {
+            Some(UsageSource::Exact) | None => UsageSource::Exact,
+            Some(UsageSource::Estimated | UsageSource::Reserved) => UsageSource::Estimated,
+        }
+    }
+}
+
 /// How a request waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "see Request")]

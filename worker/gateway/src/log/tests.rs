@@ -75,6 +75,16 @@ fn examples(text: &str) -> Vec<Event<'_>> {
             removed: 0,
         },
         Event::LimiterRowsUnreadable { rows: 1 },
+        Event::JournalFlushFailed {
+            rows: 1,
+            detail: Detail::new(text),
+        },
+        Event::JournalRowUnreadable {
+            detail: Detail::new(text),
+        },
+        Event::JournalAlarmFailed {
+            detail: Detail::new(text),
+        },
         Event::LimiterResetFailed {
             detail: Detail::new(text),
         },

@@ -132,6 +132,10 @@ const OF_SCHEMA: &[(&str, &str, &str)] = &[
 
 /// Sentences for a field wherever it stands.
 const OF_ANY: &[(&str, &str)] = &[
+    (
+        "journal_rows",
+        "Log rows of this server that are not in the database yet.",
+    ),
     ("bucket", "Start of the hour or day."),
     (
         "server_name",

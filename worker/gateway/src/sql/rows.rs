@@ -277,7 +277,7 @@ impl KeyRow {
     }
 }
 
-fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     integer_or_null(deserializer)?
         .ok_or_else(|| Error::invalid_type(Unexpected::Unit, &IntegerOrNull))
 }

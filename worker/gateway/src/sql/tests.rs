@@ -4,6 +4,7 @@
 
 mod audit;
 mod database;
+mod journal;
 mod keys;
 mod limiter;
 mod log_pages;

@@ -104,6 +104,7 @@ impl Model {
             weight: self.reservation(tokens),
             position,
             attempt: request.attempt,
+            note: request.note.clone(),
             exempt: exempt || request.attempt > 0,
             present: true,
         };
@@ -260,6 +261,7 @@ impl Model {
             expires_at: self.now + as_millis(self.limits().lease),
             reserved: self.reservation(self.tokens(&waiter.demand)),
             attempt: waiter.attempt,
+            note: waiter.note.clone(),
             position: waiter.position,
             wait: self.now - waiter.arrival,
             arrival: waiter.arrival,
@@ -296,8 +298,12 @@ impl Model {
             _ => self.tail(waiter),
         };
         let refusal = self.refusal(waiter, reason, retry_after);
-        let ticket = waiter.ticket.clone();
-        self.events.0.push(Event::Refused { ticket, refusal });
+        self.events.0.push(Event::Refused {
+            ticket: waiter.ticket.clone(),
+            refusal,
+            attempt: waiter.attempt,
+            note: waiter.note.clone(),
+        });
     }
 
     pub(super) fn refusal(

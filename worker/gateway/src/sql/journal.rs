@@ -1,0 +1,94 @@
+//! 限流对象自己的 SQLite：用量日志的语句。
+//!
+//! Owns the statements of the journal, in which a row waits until it is in D1. Rows leave in the order in
+//! which they came.
+//!
+//! Invariant: one row for each ticket; a later one replaces an earlier that has not left yet.
+
+use serde::Deserialize;
+
+use super::Statement;
+use crate::log_row::LogRow;
+
+/// Every statement by name, for the test that prepares each of them on the object's schema.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    ("CREATE_JOURNAL", CREATE_JOURNAL),
+    ("PUT_JOURNAL", PUT_JOURNAL),
+    ("JOURNAL_BATCH", JOURNAL_BATCH),
+    ("DELETE_JOURNAL", DELETE_JOURNAL),
+    ("COUNT_JOURNAL", COUNT_JOURNAL),
+];
+
+const CREATE_JOURNAL: &str = "\
+CREATE TABLE IF NOT EXISTS journal (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  ticket TEXT NOT NULL UNIQUE,
+  row TEXT NOT NULL CHECK (json_valid(row))
+) STRICT";
+
+const PUT_JOURNAL: &str = "\
+INSERT OR REPLACE INTO journal (ticket, row)
+SELECT json_extract(value, '$.ticket'), value FROM json_each(?1)";
+
+const JOURNAL_BATCH: &str = "SELECT sequence, row FROM journal ORDER BY sequence LIMIT ?1";
+
+const DELETE_JOURNAL: &str = "\
+DELETE FROM journal WHERE sequence IN (SELECT value FROM json_each(?1))";
+
+const COUNT_JOURNAL: &str = "SELECT count(*) AS rows FROM journal";
+
+/// One row of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct JournalRow {
+    /// Names it for [`delete_journal`]; a row that replaced another has a new one.
+    #[serde(deserialize_with = "super::rows::integer")]
+    pub sequence: u64,
+    /// A [`LogRow`] as JSON.
+    pub row: String,
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct JournalCount {
+    /// As many.
+    #[serde(deserialize_with = "super::rows::integer")]
+    pub rows: u64,
+}
+
+/// Makes the table where it is missing.
+#[must_use]
+pub fn create_journal() -> Statement {
+    Statement::new(CREATE_JOURNAL, [])
+}
+
+/// Adds rows.
+///
+/// # Errors
+/// A row that is no JSON, which a [`LogRow`] cannot be.
+pub fn put_journal(rows: &[LogRow]) -> Result<Statement, serde_json::Error> {
+    let json = serde_json::to_string(rows)?;
+    Ok(Statement::new(PUT_JOURNAL, [json.into()]))
+}
+
+/// Reads the oldest rows ([`JournalRow`]).
+#[must_use]
+pub fn journal_batch(len_max: u64) -> Statement {
+    Statement::new(JOURNAL_BATCH, [len_max.into()])
+}
+
+/// Deletes rows that are in D1. A row that has replaced one of them meanwhile stays.
+#[must_use]
+pub fn delete_journal(rows: &[JournalRow]) -> Statement {
+    let sequences: Vec<u64> = rows.iter().map(|row| row.sequence).collect();
+    Statement::new(
+        DELETE_JOURNAL,
+        [serde_json::json!(sequences).to_string().into()],
+    )
+}
+
+/// Counts the rows ([`JournalCount`]).
+#[must_use]
+pub fn count_journal() -> Statement {
+    Statement::new(COUNT_JOURNAL, [])
+}

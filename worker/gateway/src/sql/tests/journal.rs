@@ -1,0 +1,86 @@
+//! 限流对象自己的日志表。
+//!
+//! What the statements of the journal keep: order of leaving, one row a ticket, nothing lost in between.
+
+use rusqlite::Connection;
+
+use super::database::Database;
+use crate::log_row::LogRow;
+use crate::sql::journal::STATEMENTS;
+use crate::sql::{
+    JournalCount, JournalRow, count_journal, create_journal, delete_journal, journal_batch,
+    put_journal,
+};
+
+fn object() -> Database {
+    let database = Database {
+        connection: Connection::open_in_memory().unwrap(),
+    };
+    database.run(&create_journal()).unwrap();
+    database.run(&create_journal()).unwrap();
+    database
+}
+
+fn row(ticket: &str, status: u16) -> LogRow {
+    LogRow {
+        ticket: ticket.to_owned(),
+        model: "gpt \"quoted\" 模型".to_owned(),
+        status,
+        ..LogRow::default()
+    }
+}
+
+fn put(database: &Database, rows: &[LogRow]) {
+    database.run(&put_journal(rows).unwrap()).unwrap();
+}
+
+fn batch(database: &Database, len_max: u64) -> Vec<JournalRow> {
+    let rows = database.run(&journal_batch(len_max)).unwrap();
+    let rows = rows.into_iter();
+    rows.map(|row| serde_json::from_value(row).unwrap())
+        .collect()
+}
+
+fn content(rows: &[JournalRow]) -> Vec<LogRow> {
+    let rows = rows.iter();
+    rows.map(|row| serde_json::from_str(&row.row).unwrap())
+        .collect()
+}
+
+fn count(database: &Database) -> u64 {
+    let rows = database.run(&count_journal()).unwrap();
+    serde_json::from_value::<JournalCount>(rows[0].clone())
+        .unwrap()
+        .rows
+}
+
+#[test]
+fn every_statement_prepares_on_the_objects_schema() {
+    let database = object();
+    for (name, sql) in STATEMENTS {
+        assert!(database.connection.prepare(sql).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn rows_leave_in_the_order_in_which_they_came() {
+    let database = object();
+    put(&database, &[row("b", 200), row("a", 200)]);
+    put(&database, &[row("c", 500)]);
+    assert_eq!(count(&database), 3);
+    let first = batch(&database, 2);
+    assert_eq!(content(&first), [row("b", 200), row("a", 200)]);
+    database.run(&delete_journal(&first)).unwrap();
+    assert_eq!(content(&batch(&database, 2)), [row("c", 500)]);
+}
+
+#[test]
+fn a_later_row_of_a_ticket_replaces_the_earlier_and_outlives_its_leaving() {
+    let database = object();
+    put(&database, &[row("a", 499)]);
+    let leaving = batch(&database, 10);
+    put(&database, &[row("a", 200)]);
+    assert_eq!(count(&database), 1);
+    database.run(&delete_journal(&leaving)).unwrap();
+    assert_eq!(content(&batch(&database, 10)), [row("a", 200)]);
+}
