@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use gateway::journal::{ROWS_MAX, pause_before_moving};
 use gateway::log::{Detail, Event};
 use gateway::log_row::LogRow;
 use gateway::sql::{self, JournalRow};
@@ -19,18 +20,10 @@ use crate::d1::prepare;
 use crate::log::print;
 use crate::storage::Storage;
 
-/// How long a row waits for others before they are moved.
-const GATHERING: Duration = Duration::from_secs(1);
-/// Longest pause while D1 does not take rows; it doubles from [`GATHERING`] on.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Rows of one statement: at 1 KiB at most each, half of what D1 takes.
 const BATCH_LEN_MAX: u64 = 500;
 /// Batches of one alarm, so that it ends in time and calls are answered in between.
 const BATCHES_MAX: u32 = 20;
-/// Rows that are kept while D1 does not take them: hours of 100 requests a second, and a tenth of what the
-/// object's database may hold. Beyond it nobody is let in, because his row would be lost.
-const ROWS_MAX: u64 = 1_000_000;
-
 /// See the module.
 pub(crate) struct Journal {
     pending: RefCell<Vec<LogRow>>,
@@ -85,9 +78,7 @@ impl Journal {
     /// When the alarm should be set, if rows are stored and none is set.
     pub(crate) fn needs_alarm(&self) -> Option<Duration> {
         let needed = self.stored.get() > 0 && !self.alarm_is_set.replace(self.stored.get() > 0);
-        let doublings = self.failures.get().min(5);
-        let pause = GATHERING.saturating_mul(2_u32.saturating_pow(doublings));
-        needed.then(|| pause.min(PAUSE_MAX))
+        needed.then(|| pause_before_moving(self.failures.get()))
     }
 
     /// Moves the oldest rows to D1. Called by the alarm; what is left over needs another one.

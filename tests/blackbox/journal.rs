@@ -198,7 +198,14 @@ async fn every_request_at_the_provider_has_one_row_though_the_process_is_killed(
                 assert_eq!(rows[0]["total_tokens"], *tokens, "{number}");
                 exact += 1;
             }
-            _ => reserved += 1,
+            // Only who was on the way when the process died is not exact.
+            _ => {
+                assert!(
+                    *number < KILLS * per_life,
+                    "{number} met no kill: {rows:#?}"
+                );
+                reserved += 1;
+            }
         }
     }
     println!(
@@ -207,6 +214,4 @@ async fn every_request_at_the_provider_has_one_row_though_the_process_is_killed(
         rows.len()
     );
     assert!(exact > 0 && of.values().all(|rows| rows.len() == 1));
-    // Only who was on the way when the process died is not exact.
-    assert!(reserved <= KILLS * per_life, "{reserved}");
 }

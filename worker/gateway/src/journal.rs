@@ -19,6 +19,14 @@ use crate::log_row::{LogRow, UsageSource};
 /// Status of a client that has left (nginx's number; there is no standard one).
 pub const CLIENT_GONE: u16 = 499;
 
+/// Rows that a limiter object keeps while D1 does not take them: hours of 100 requests a second, and a tenth
+/// of what its database may hold. Beyond it nobody is let in, because his row would be lost.
+pub const ROWS_MAX: u64 = 1_000_000;
+/// How long a row waits for others before they are moved to D1.
+const GATHERING: Duration = Duration::from_secs(1);
+/// Longest pause while D1 does not take rows.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// What the Worker knows of a request before it has a permit. One letter a field: it travels in a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
@@ -98,6 +106,13 @@ pub struct Answered {
     /// How often the request was sent upstream.
     #[serde(rename = "n", default)]
     pub attempts: u64,
+}
+
+/// How long until rows are moved: it doubles with each failure in a row.
+#[must_use]
+pub fn pause_before_moving(failures: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(failures);
+    GATHERING.saturating_mul(factor).min(PAUSE_MAX)
 }
 
 impl Asked {

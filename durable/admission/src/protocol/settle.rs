@@ -160,44 +160,23 @@ impl Settle {
     }
 }
 
-impl SentLate {
-    /// The message as one line.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        TicketLine::encode(&self.ticket)
-    }
+/// Reading and writing of the messages that name a ticket and say nothing else.
+macro_rules! name_a_ticket {
+    ($($message:ident),+) => {$(
+        impl $message {
+            /// The message as one line.
+            #[must_use]
+            pub fn encode(&self) -> String {
+                TicketLine::encode(&self.ticket)
+            }
 
-    /// Reads a line. The ticket (`t`) is required.
-    pub fn decode(line: &str) -> Result<Self, DecodeError> {
-        let ticket = TicketLine::decode(line)?;
-        Ok(Self { ticket })
-    }
+            /// Reads a line. The ticket (`t`) is required.
+            pub fn decode(line: &str) -> Result<Self, DecodeError> {
+                let ticket = TicketLine::decode(line)?;
+                Ok(Self { ticket })
+            }
+        }
+    )+};
 }
 
-impl Accepted {
-    /// The message as one line.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        TicketLine::encode(&self.ticket)
-    }
-
-    /// Reads a line. The ticket (`t`) is required.
-    pub fn decode(line: &str) -> Result<Self, DecodeError> {
-        let ticket = TicketLine::decode(line)?;
-        Ok(Self { ticket })
-    }
-}
-
-impl Cancel {
-    /// The message as one line.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        TicketLine::encode(&self.ticket)
-    }
-
-    /// Reads a line. The ticket (`t`) is required.
-    pub fn decode(line: &str) -> Result<Self, DecodeError> {
-        let ticket = TicketLine::decode(line)?;
-        Ok(Self { ticket })
-    }
-}
+name_a_ticket!(Accepted, SentLate, Cancel);
