@@ -79,7 +79,7 @@ async function picturesOf(language, theme, size, ids) {
   let signedIn = false;
   for (const page of wanted) {
     if (page.token !== false && !signedIn) {
-      await tab.go(`${url}/health`);
+      await tab.go(`${url}/docs/page.css`);
       await tab.evaluate(`fetch("/api/session", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token: ${JSON.stringify(options.token)} }) }).then((answer) => { if (!answer.ok) throw new Error("sign-in: " + answer.status); })`);
       signedIn = true;
     }

@@ -59,12 +59,20 @@ pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Res
 }
 
 /// Replaces an object; `version` refuses to overwrite somebody else's change.
-pub async fn put<T: DeserializeOwned>(path: &str, body: &impl Serialize, version: Option<u64>) -> Result<T, Failure> {
+pub async fn put<T: DeserializeOwned>(
+    path: &str,
+    body: &impl Serialize,
+    version: Option<u64>,
+) -> Result<T, Failure> {
     read(call("PUT", path, Some(json(body)?), version).await?)
 }
 
 /// Changes fields of an object; `version` as for [`put`].
-pub async fn patch<T: DeserializeOwned>(path: &str, body: &impl Serialize, version: Option<u64>) -> Result<T, Failure> {
+pub async fn patch<T: DeserializeOwned>(
+    path: &str,
+    body: &impl Serialize,
+    version: Option<u64>,
+) -> Result<T, Failure> {
     read(call("PATCH", path, Some(json(body)?), version).await?)
 }
 
@@ -90,7 +98,9 @@ pub async fn sign_in(token: &str) -> Result<SessionView, Failure> {
 
 /// Ends the session.
 pub async fn sign_out() -> Result<(), Failure> {
-    fetch::send("DELETE", "/api/session", None, None).await.map(|_answer| ())
+    fetch::send("DELETE", "/api/session", None, None)
+        .await
+        .map(|_answer| ())
 }
 
 /// What `GET /health/ready` says; it answers 503 with the same object.
@@ -98,7 +108,12 @@ pub async fn readiness() -> Result<ReadyView, Failure> {
     read(fetch::text("/health/ready").await?)
 }
 
-async fn call(method: &str, path: &str, body: Option<String>, version: Option<u64>) -> Result<String, Failure> {
+async fn call(
+    method: &str,
+    path: &str,
+    body: Option<String>,
+    version: Option<u64>,
+) -> Result<String, Failure> {
     loop {
         match fetch::send(method, path, body.clone(), version).await {
             Err(failure) if failure.kind == Kind::Expired && session::wait_for_sign_in().await => {}
@@ -112,6 +127,10 @@ fn json(body: &impl Serialize) -> Result<String, Failure> {
 }
 
 fn read<T: DeserializeOwned>(answer: String) -> Result<T, Failure> {
-    let answer = if answer.is_empty() { Value::Null.to_string() } else { answer };
+    let answer = if answer.is_empty() {
+        Value::Null.to_string()
+    } else {
+        answer
+    };
     serde_json::from_str(&answer).map_err(|_error| Failure::unreadable(200))
 }

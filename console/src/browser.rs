@@ -89,9 +89,15 @@ pub fn store(name: &str, value: Option<&str>) {
 }
 
 /// Listens to an event of a target for as long as the present scope lives.
-pub fn listen<E: JsCast + 'static>(target: &web_sys::EventTarget, name: &'static str, handler: impl FnMut(E) + 'static) {
+pub fn listen<E: JsCast + 'static>(
+    target: &web_sys::EventTarget,
+    name: &'static str,
+    handler: impl FnMut(E) + 'static,
+) {
     let mut handler = handler;
-    let closure = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| handler(event.unchecked_into()));
+    let closure = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
+        handler(event.unchecked_into())
+    });
     let target = target.clone();
     let _ = target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref());
     on_cleanup(move || {

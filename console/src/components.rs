@@ -4,7 +4,10 @@
 //! keyboard), takes text that follows the language, and has its styles in `styles/components`. Parts know no
 //! page and no API.
 
-#![allow(missing_docs, reason = "props are told at their component; their builders are made by a macro")]
+#![allow(
+    missing_docs,
+    reason = "props are told at their component; their builders are made by a macro"
+)]
 
 pub mod badge;
 pub mod button;

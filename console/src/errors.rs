@@ -123,7 +123,10 @@ mod tests {
     fn the_gateways_shape_is_read_with_its_field() {
         let body = r#"{"error":{"message":"Too long.","type":"x","code":"invalid_field","param":"name","request_id":"req_1"}}"#;
         let failure = Failure::read(422, body);
-        assert_eq!((failure.kind, failure.code.as_str()), (Kind::Invalid, "invalid_field"));
+        assert_eq!(
+            (failure.kind, failure.code.as_str()),
+            (Kind::Invalid, "invalid_field")
+        );
         assert_eq!(failure.about("name"), Some("Too long."));
         assert_eq!(failure.about("models"), None);
         assert_eq!(failure.request_id.as_deref(), Some("req_1"));

@@ -64,7 +64,11 @@ pub fn span_parts(milliseconds: u64) -> Vec<Part> {
         let value = lossy(milliseconds) / 1_000.0;
         // From ten seconds on tenths are noise.
         let tenths = milliseconds < 9_950;
-        return vec![Part { value, unit: Unit::Second, tenths }];
+        return vec![Part {
+            value,
+            unit: Unit::Second,
+            tenths,
+        }];
     }
     let (large, small) = match milliseconds {
         0..3_600_000 => (Unit::Minute, Unit::Second),
@@ -83,7 +87,11 @@ pub fn span_parts(milliseconds: u64) -> Vec<Part> {
 }
 
 fn whole(value: u64, unit: Unit) -> Part {
-    Part { value: lossy(value), unit, tenths: false }
+    Part {
+        value: lossy(value),
+        unit,
+        tenths: false,
+    }
 }
 
 /// As a floating-point number; exact to 2^53, which no figure here reaches.
@@ -128,7 +136,11 @@ pub fn level(share: f64) -> Level {
 /// A part of a whole, 0 to 1; 0 of nothing.
 #[must_use]
 pub fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { lossy(part) / lossy(whole) }
+    if whole == 0 {
+        0.0
+    } else {
+        lossy(part) / lossy(whole)
+    }
 }
 
 #[cfg(test)]
@@ -137,7 +149,13 @@ mod tests {
 
     fn told(milliseconds: u64) -> Vec<(String, Unit)> {
         let parts = span_parts(milliseconds);
-        let write = |part: &Part| if part.tenths { format!("{:.1}", part.value) } else { format!("{:.0}", part.value) };
+        let write = |part: &Part| {
+            if part.tenths {
+                format!("{:.1}", part.value)
+            } else {
+                format!("{:.0}", part.value)
+            }
+        };
         parts.iter().map(|part| (write(part), part.unit)).collect()
     }
 
@@ -145,7 +163,8 @@ mod tests {
     fn a_span_is_told_in_the_units_that_matter() {
         use Unit::{Day, Hour, Millisecond, Minute, Second};
         let one = |text: &str, unit| vec![(text.to_owned(), unit)];
-        let two = |a: &str, first, b: &str, second| vec![(a.to_owned(), first), (b.to_owned(), second)];
+        let two =
+            |a: &str, first, b: &str, second| vec![(a.to_owned(), first), (b.to_owned(), second)];
         assert_eq!(told(0), one("0", Millisecond));
         assert_eq!(told(999), one("999", Millisecond));
         assert_eq!(told(4_240), one("4.2", Second));

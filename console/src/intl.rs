@@ -22,7 +22,11 @@ thread_local! {
 /// `12,345`
 #[must_use]
 pub fn integer(value: u64) -> String {
-    number(lossy(value), "integer", &[("maximumFractionDigits", 0.into())])
+    number(
+        lossy(value),
+        "integer",
+        &[("maximumFractionDigits", 0.into())],
+    )
 }
 
 /// `12.3K`, `1.2M`; in Chinese `1.2万`.
@@ -31,13 +35,27 @@ pub fn compact(value: f64) -> String {
     if value < 1_000.0 {
         return number(value, "short", &[("maximumFractionDigits", 1.into())]);
     }
-    number(value, "compact", &[("notation", "compact".into()), ("maximumSignificantDigits", 3.into())])
+    number(
+        value,
+        "compact",
+        &[
+            ("notation", "compact".into()),
+            ("maximumSignificantDigits", 3.into()),
+        ],
+    )
 }
 
 /// `0.4%`
 #[must_use]
 pub fn percent(ratio: f64) -> String {
-    number(ratio, "percent", &[("style", "percent".into()), ("maximumFractionDigits", 1.into())])
+    number(
+        ratio,
+        "percent",
+        &[
+            ("style", "percent".into()),
+            ("maximumFractionDigits", 1.into()),
+        ],
+    )
 }
 
 /// A span: `840 ms`, `4.2 s`, `3 min 20 s`.
@@ -50,20 +68,33 @@ pub fn span(milliseconds: u64) -> String {
 /// Date and time of day with seconds.
 #[must_use]
 pub fn date_time(milliseconds: u64) -> String {
-    date(milliseconds, "date-time", &[("dateStyle", "medium"), ("timeStyle", "medium")])
+    date(
+        milliseconds,
+        "date-time",
+        &[("dateStyle", "medium"), ("timeStyle", "medium")],
+    )
 }
 
 /// Date and time of day without seconds.
 #[must_use]
 pub fn short_date_time(milliseconds: u64) -> String {
-    let options = [("month", "short"), ("day", "numeric"), ("hour", "2-digit"), ("minute", "2-digit")];
+    let options = [
+        ("month", "short"),
+        ("day", "numeric"),
+        ("hour", "2-digit"),
+        ("minute", "2-digit"),
+    ];
     date(milliseconds, "short-date-time", &options)
 }
 
 /// The date alone.
 #[must_use]
 pub fn day(milliseconds: u64) -> String {
-    date(milliseconds, "day", &[("month", "short"), ("day", "numeric")])
+    date(
+        milliseconds,
+        "day",
+        &[("month", "short"), ("day", "numeric")],
+    )
 }
 
 /// The time of day with seconds.
@@ -88,7 +119,11 @@ pub fn relative(milliseconds: u64) -> String {
         3_600.0..86_400.0 => (seconds / 3_600.0, "hour"),
         _ => (seconds / 86_400.0, "day"),
     };
-    let formatter = formatter("RelativeTimeFormat", "relative", &[("numeric", "auto".into())]);
+    let formatter = formatter(
+        "RelativeTimeFormat",
+        "relative",
+        &[("numeric", "auto".into())],
+    );
     let text = call(&formatter, "format", &[value.round().into(), unit.into()]);
     text.and_then(|text| text.as_string()).unwrap_or_default()
 }
@@ -116,11 +151,15 @@ fn part(part: Part) -> String {
 fn number(value: f64, kind: &'static str, options: &[(&str, JsValue)]) -> String {
     let formatter = formatter("NumberFormat", kind, options);
     let text = call(&formatter, "format", &[value.into()]);
-    text.and_then(|text| text.as_string()).unwrap_or_else(|| value.to_string())
+    text.and_then(|text| text.as_string())
+        .unwrap_or_else(|| value.to_string())
 }
 
 fn date(milliseconds: u64, kind: &'static str, options: &[(&str, &str)]) -> String {
-    let mut all: Vec<(&str, JsValue)> = options.iter().map(|(name, value)| (*name, (*value).into())).collect();
+    let mut all: Vec<(&str, JsValue)> = options
+        .iter()
+        .map(|(name, value)| (*name, (*value).into()))
+        .collect();
     // 24 hours, from 00: what logs of machines are read with.
     all.push(("hourCycle", "h23".into()));
     let formatter = formatter("DateTimeFormat", kind, &all);

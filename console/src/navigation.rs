@@ -17,7 +17,15 @@ use crate::query::Query;
 use crate::route::Route;
 
 /// Paths that are no page of the console.
-const ELSEWHERE: [&str; 7] = ["/docs", "/openapi.json", "/api/", "/v1/", "/health", "/metrics", "/assets/"];
+const ELSEWHERE: [&str; 7] = [
+    "/docs",
+    "/openapi.json",
+    "/api/",
+    "/v1/",
+    "/health",
+    "/metrics",
+    "/assets/",
+];
 
 #[derive(Clone, Copy)]
 struct Place {
@@ -43,13 +51,17 @@ pub fn begin() {
 /// Where the console is; a view that asks follows.
 #[must_use]
 pub fn route() -> Route {
-    PLACE.get().map_or(Route::Unknown, |place| place.route.get_clone())
+    PLACE
+        .get()
+        .map_or(Route::Unknown, |place| place.route.get_clone())
 }
 
 /// The query of the present place; a view that asks follows.
 #[must_use]
 pub fn query() -> Query {
-    PLACE.get().map_or_else(Query::default, |place| place.query.get_clone())
+    PLACE
+        .get()
+        .map_or_else(Query::default, |place| place.query.get_clone())
 }
 
 /// One value of the query; a view that asks follows this value only when made a selector:
@@ -116,7 +128,8 @@ fn arrive() {
 }
 
 fn intercept(event: MouseEvent) {
-    let plain = event.button() == 0 && !(event.meta_key() || event.ctrl_key() || event.shift_key() || event.alt_key());
+    let plain = event.button() == 0
+        && !(event.meta_key() || event.ctrl_key() || event.shift_key() || event.alt_key());
     if !plain || event.default_prevented() {
         return;
     }
@@ -125,11 +138,18 @@ fn intercept(event: MouseEvent) {
     let Some(anchor) = anchor.and_then(|anchor| anchor.dyn_into::<HtmlAnchorElement>().ok()) else {
         return;
     };
-    let ours = window().location().origin().is_ok_and(|origin| origin == anchor.origin())
+    let ours = window()
+        .location()
+        .origin()
+        .is_ok_and(|origin| origin == anchor.origin())
         && !anchor.has_attribute("download")
         && matches!(anchor.target().as_str(), "" | "_self")
-        && !anchor.get_attribute("href").is_some_and(|href| href.starts_with('#'))
-        && !ELSEWHERE.iter().any(|start| anchor.pathname().starts_with(start));
+        && !anchor
+            .get_attribute("href")
+            .is_some_and(|href| href.starts_with('#'))
+        && !ELSEWHERE
+            .iter()
+            .any(|start| anchor.pathname().starts_with(start));
     if ours {
         event.prevent_default();
         go(&format!("{}{}", anchor.pathname(), anchor.search()));

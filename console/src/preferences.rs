@@ -35,7 +35,11 @@ pub fn begin() {
     let mut tags: Vec<String> = languages.iter().filter_map(|tag| tag.as_string()).collect();
     tags.extend(window().navigator().language());
     let kept = stored(LANGUAGE);
-    let locale = Locale::choose(kept.as_deref().into_iter().chain(tags.iter().map(String::as_str)));
+    let locale = Locale::choose(
+        kept.as_deref()
+            .into_iter()
+            .chain(tags.iter().map(String::as_str)),
+    );
     let theme = match stored(THEME).as_deref() {
         Some("light") => Theme::Light,
         Some("dark") => Theme::Dark,

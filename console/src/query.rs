@@ -87,15 +87,36 @@ mod tests {
             .with("app", Some("a&b=c d+é甲"))
             .with("empty", Some(""))
             .with("none", None);
-        assert_eq!(query.to_text(), "?from=2026-11-23T10:00:00Z&app=a%26b%3Dc%20d%2B%C3%A9%E7%94%B2");
+        assert_eq!(
+            query.to_text(),
+            "?from=2026-11-23T10:00:00Z&app=a%26b%3Dc%20d%2B%C3%A9%E7%94%B2"
+        );
         assert_eq!(Query::parse(&query.to_text()), query);
     }
 
     #[test]
     fn the_first_of_a_name_counts_and_a_value_can_be_replaced_in_its_place() {
         let query = Query::parse("?a=1&b=x+y&a=2&c");
-        assert_eq!((query.get("a"), query.get("b"), query.get("c"), query.get("d")), (Some("1"), Some("x y"), Some(""), None));
-        assert_eq!(query.clone().with("a", Some("3")).to_text(), "?a=3&b=x%20y&c=");
-        assert_eq!(query.with("b", None).with("a", None).with("c", None).to_text(), "");
+        assert_eq!(
+            (
+                query.get("a"),
+                query.get("b"),
+                query.get("c"),
+                query.get("d")
+            ),
+            (Some("1"), Some("x y"), Some(""), None)
+        );
+        assert_eq!(
+            query.clone().with("a", Some("3")).to_text(),
+            "?a=3&b=x%20y&c="
+        );
+        assert_eq!(
+            query
+                .with("b", None)
+                .with("a", None)
+                .with("c", None)
+                .to_text(),
+            ""
+        );
     }
 }

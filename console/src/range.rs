@@ -109,13 +109,20 @@ impl Range {
     /// What a query says: `range=7d`, or `from` and `to`; else `fallback`.
     #[must_use]
     pub fn of_query(query: &Query, fallback: Preset) -> Self {
-        let instant = |name| query.get(name).and_then(parse_rfc3339).map(Instant::as_millis);
+        let instant = |name| {
+            query
+                .get(name)
+                .and_then(parse_rfc3339)
+                .map(Instant::as_millis)
+        };
         if let (Some(from_ms), Some(to_ms)) = (instant("from"), instant("to"))
             && from_ms < to_ms
         {
             return Self::Custom { from_ms, to_ms };
         }
-        let named = Preset::ALL.into_iter().find(|preset| Some(preset.name()) == query.get("range"));
+        let named = Preset::ALL
+            .into_iter()
+            .find(|preset| Some(preset.name()) == query.get("range"));
         Self::Preset(named.unwrap_or(fallback))
     }
 
@@ -159,7 +166,11 @@ impl Bounds {
         let step = self.step().milliseconds();
         let past = self.from_ms % step;
         let over = self.to_ms % step;
-        let missing = if over == 0 { 0 } else { step.saturating_sub(over) };
+        let missing = if over == 0 {
+            0
+        } else {
+            step.saturating_sub(over)
+        };
         Self {
             from_ms: self.from_ms.saturating_sub(past),
             to_ms: self.to_ms.saturating_add(missing),
@@ -193,17 +204,41 @@ mod tests {
 
     #[test]
     fn a_range_survives_the_query() {
-        let ranges = [Range::Preset(Preset::Week), Range::Custom { from_ms: NOW - 5_000, to_ms: NOW }];
+        let ranges = [
+            Range::Preset(Preset::Week),
+            Range::Custom {
+                from_ms: NOW - 5_000,
+                to_ms: NOW,
+            },
+        ];
         for range in ranges {
-            let query = range.params().iter().fold(Query::default(), |query, (name, value)| query.with(name, value.as_deref()));
-            assert_eq!(Range::of_query(&Query::parse(&query.to_text()), Preset::Hour), range);
+            let query = range
+                .params()
+                .iter()
+                .fold(Query::default(), |query, (name, value)| {
+                    query.with(name, value.as_deref())
+                });
+            assert_eq!(
+                Range::of_query(&Query::parse(&query.to_text()), Preset::Hour),
+                range
+            );
         }
     }
 
     #[test]
     fn what_cannot_be_understood_is_the_fallback() {
-        for text in ["", "?range=2y", "?from=x&to=y", "?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "?from=2026-01-02T00:00:00Z"] {
-            assert_eq!(Range::of_query(&Query::parse(text), Preset::Day), Range::Preset(Preset::Day), "{text}");
+        for text in [
+            "",
+            "?range=2y",
+            "?from=x&to=y",
+            "?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
+            "?from=2026-01-02T00:00:00Z",
+        ] {
+            assert_eq!(
+                Range::of_query(&Query::parse(text), Preset::Day),
+                Range::Preset(Preset::Day),
+                "{text}"
+            );
         }
     }
 
@@ -211,7 +246,13 @@ mod tests {
     fn statistics_get_whole_hours_for_a_week_and_whole_days_for_a_month() {
         let week = Range::Preset(Preset::Week).bounds(NOW);
         assert_eq!(week.step(), Step::Hour);
-        assert_eq!((week.aligned().from_ms % HOUR_MS, week.aligned().to_ms % HOUR_MS), (0, 0));
+        assert_eq!(
+            (
+                week.aligned().from_ms % HOUR_MS,
+                week.aligned().to_ms % HOUR_MS
+            ),
+            (0, 0)
+        );
         assert!(week.aligned().from_ms <= week.from_ms && week.aligned().to_ms >= NOW);
         assert!(week.aligned().to_ms - NOW < HOUR_MS);
         let month = Range::Preset(Preset::Month).bounds(NOW);

@@ -124,7 +124,10 @@ pub fn load<T: DeserializeOwned + 'static>(path: impl Fn() -> String + 'static) 
 
 /// Loads what a path answers again and again, `pause_ms` after each answer, while the page is visible; the
 /// pause doubles with each failure.
-pub fn poll<T: DeserializeOwned + 'static>(pause_ms: u32, path: impl Fn() -> String + 'static) -> Remote<T> {
+pub fn poll<T: DeserializeOwned + 'static>(
+    pause_ms: u32,
+    path: impl Fn() -> String + 'static,
+) -> Remote<T> {
     let remote = Remote::new();
     create_effect(move || {
         let path = path();
@@ -136,7 +139,11 @@ pub fn poll<T: DeserializeOwned + 'static>(pause_ms: u32, path: impl Fn() -> Str
                     next_event(&document(), "visibilitychange").await;
                 }
                 let fine = remote.take(api::get(&path).await);
-                pause = if fine { pause_ms } else { pause.saturating_mul(2).min(PAUSE_MS_MAX.max(pause_ms)) };
+                pause = if fine {
+                    pause_ms
+                } else {
+                    pause.saturating_mul(2).min(PAUSE_MS_MAX.max(pause_ms))
+                };
                 sleep(pause).await;
             }
         });

@@ -147,7 +147,13 @@ mod tests {
 
     #[test]
     fn a_path_of_no_page_is_unknown_and_a_slash_at_the_end_does_not_matter() {
-        for path in ["/nothing", "/servers/a/b", "/keys/k", "/usage/x", "/audit/1"] {
+        for path in [
+            "/nothing",
+            "/servers/a/b",
+            "/keys/k",
+            "/usage/x",
+            "/audit/1",
+        ] {
             assert_eq!(Route::parse(path), Route::Unknown, "{path}");
         }
         assert_eq!(Route::parse("/servers/"), Route::Servers);

@@ -20,7 +20,10 @@ pub fn filled(buckets: &[u64], rows: impl IntoIterator<Item = (u64, f64)>) -> Ve
         let sum = sums.entry(bucket).or_default();
         *sum += value;
     }
-    buckets.iter().map(|bucket| sums.get(bucket).copied().unwrap_or_default()).collect()
+    buckets
+        .iter()
+        .map(|bucket| sums.get(bucket).copied().unwrap_or_default())
+        .collect()
 }
 
 /// One line or area of a chart.
@@ -36,14 +39,22 @@ impl Series {
     /// A series without gaps.
     #[must_use]
     pub fn new(label: impl Into<String>, values: Vec<f64>) -> Self {
-        Self { label: label.into(), values: values.into_iter().map(Some).collect() }
+        Self {
+            label: label.into(),
+            values: values.into_iter().map(Some).collect(),
+        }
     }
 }
 
 /// Splits rows `(bucket, group, value)` into a series per group, largest sum first; beyond `most` groups the
 /// rest is one series called `rest`.
 #[must_use]
-pub fn grouped(buckets: &[u64], rows: &[(u64, String, f64)], most: usize, rest: &str) -> Vec<Series> {
+pub fn grouped(
+    buckets: &[u64],
+    rows: &[(u64, String, f64)],
+    most: usize,
+    rest: &str,
+) -> Vec<Series> {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     for (_, group, value) in rows {
         *sums.entry(group).or_default() += value;
@@ -51,10 +62,18 @@ pub fn grouped(buckets: &[u64], rows: &[(u64, String, f64)], most: usize, rest: 
     let mut order: Vec<(&str, f64)> = sums.into_iter().collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     let of = |wanted: &dyn Fn(&str) -> bool| {
-        filled(buckets, rows.iter().filter(|(_, group, _)| wanted(group)).map(|(bucket, _, value)| (*bucket, *value)))
+        filled(
+            buckets,
+            rows.iter()
+                .filter(|(_, group, _)| wanted(group))
+                .map(|(bucket, _, value)| (*bucket, *value)),
+        )
     };
     let shown: Vec<&str> = order.iter().take(most).map(|(group, _)| *group).collect();
-    let mut series: Vec<Series> = shown.iter().map(|group| Series::new(*group, of(&|one| one == *group))).collect();
+    let mut series: Vec<Series> = shown
+        .iter()
+        .map(|group| Series::new(*group, of(&|one| one == *group)))
+        .collect();
     if order.len() > shown.len() {
         series.push(Series::new(rest, of(&|one| !shown.contains(&one))));
     }
@@ -69,15 +88,29 @@ mod tests {
     fn buckets_without_rows_are_zero_and_rows_of_one_bucket_add_up() {
         let buckets = buckets(0, 40, 10);
         assert_eq!(buckets, [0, 10, 20, 30]);
-        assert_eq!(filled(&buckets, [(10, 1.0), (10, 2.0), (30, 4.0), (50, 8.0)]), [0.0, 3.0, 0.0, 4.0]);
+        assert_eq!(
+            filled(&buckets, [(10, 1.0), (10, 2.0), (30, 4.0), (50, 8.0)]),
+            [0.0, 3.0, 0.0, 4.0]
+        );
     }
 
     #[test]
     fn groups_come_by_size_and_the_small_ones_together() {
         let row = |bucket, group: &str, value| (bucket, group.to_owned(), value);
-        let rows = [row(0, "a", 1.0), row(0, "b", 5.0), row(10, "c", 2.0), row(10, "a", 0.5)];
+        let rows = [
+            row(0, "a", 1.0),
+            row(0, "b", 5.0),
+            row(10, "c", 2.0),
+            row(10, "a", 0.5),
+        ];
         let series = grouped(&[0, 10], &rows, 1, "other");
-        assert_eq!(series, [Series::new("b", vec![5.0, 0.0]), Series::new("other", vec![1.0, 2.5])]);
+        assert_eq!(
+            series,
+            [
+                Series::new("b", vec![5.0, 0.0]),
+                Series::new("other", vec![1.0, 2.5])
+            ]
+        );
         assert_eq!(grouped(&[0, 10], &rows, 3, "other").len(), 3);
         assert_eq!(grouped(&[0], &[], 3, "other"), []);
     }

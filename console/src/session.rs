@@ -48,20 +48,32 @@ pub fn begin() {
         reachable: create_signal(true),
     };
     SIGNALS.set(Some(signals));
-    listen(&window(), "offline", move |_: web_sys::Event| set_reachable(false));
-    listen(&window(), "online", move |_: web_sys::Event| set_reachable(true));
+    listen(&window(), "offline", move |_: web_sys::Event| {
+        set_reachable(false)
+    });
+    listen(&window(), "online", move |_: web_sys::Event| {
+        set_reachable(true)
+    });
 }
 
 /// What is known; a view that asks follows.
 #[must_use]
 pub fn state() -> State {
-    SIGNALS.get().map_or(State::Unknown, |signals| signals.state.get_clone())
+    SIGNALS
+        .get()
+        .map_or(State::Unknown, |signals| signals.state.get_clone())
 }
 
 /// Whether the present user may change things; a view that asks follows.
 #[must_use]
 pub fn is_admin() -> bool {
-    matches!(state(), State::SignedIn(SessionView { role: Role::Admin, .. }))
+    matches!(
+        state(),
+        State::SignedIn(SessionView {
+            role: Role::Admin,
+            ..
+        })
+    )
 }
 
 /// Whether the session ended while somebody worked; a view that asks follows.
@@ -119,7 +131,9 @@ pub fn give_up() {
 
 /// Waits until somebody has signed in again; false if that is not to be.
 pub async fn wait_for_sign_in() -> bool {
-    let Some(signals) = SIGNALS.get() else { return false };
+    let Some(signals) = SIGNALS.get() else {
+        return false;
+    };
     if !matches!(signals.state.get_clone_untracked(), State::SignedIn(_)) {
         return false;
     }

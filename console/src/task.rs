@@ -53,7 +53,10 @@ impl Tasks {
     /// Ends what runs.
     pub fn stop(self) {
         if self.running.is_alive() {
-            self.running.take_silent().iter().for_each(AbortHandle::abort);
+            self.running
+                .take_silent()
+                .iter()
+                .for_each(AbortHandle::abort);
         }
     }
 }

@@ -5,7 +5,9 @@
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Headers, Request, RequestCache, RequestCredentials, RequestInit, Response};
+use web_sys::{
+    AbortController, Headers, Request, RequestCache, RequestCredentials, RequestInit, Response,
+};
 
 use crate::browser::window;
 use crate::errors::Failure;
@@ -21,17 +23,33 @@ impl Drop for Abort {
 }
 
 /// Sends a request and reads a successful answer's body; any other answer is a failure.
-pub(super) async fn send(method: &str, path: &str, body: Option<String>, version: Option<u64>) -> Result<String, Failure> {
+pub(super) async fn send(
+    method: &str,
+    path: &str,
+    body: Option<String>,
+    version: Option<u64>,
+) -> Result<String, Failure> {
     let (status, text) = exchange(method, path, body, version).await?;
-    if (200..300).contains(&status) { Ok(text) } else { Err(Failure::read(status, &text)) }
+    if (200..300).contains(&status) {
+        Ok(text)
+    } else {
+        Err(Failure::read(status, &text))
+    }
 }
 
 /// The body of an answer, whatever its status.
 pub(super) async fn text(path: &str) -> Result<String, Failure> {
-    exchange("GET", path, None, None).await.map(|(_status, text)| text)
+    exchange("GET", path, None, None)
+        .await
+        .map(|(_status, text)| text)
 }
 
-async fn exchange(method: &str, path: &str, body: Option<String>, version: Option<u64>) -> Result<(u16, String), Failure> {
+async fn exchange(
+    method: &str,
+    path: &str,
+    body: Option<String>,
+    version: Option<u64>,
+) -> Result<(u16, String), Failure> {
     let lost = |_error| {
         session::set_reachable(false);
         Failure::offline()
@@ -39,9 +57,13 @@ async fn exchange(method: &str, path: &str, body: Option<String>, version: Optio
     let controller = AbortController::new().map_err(lost)?;
     let request = request(method, path, body.as_deref(), version, &controller).map_err(lost)?;
     let _abort = Abort(controller);
-    let response = JsFuture::from(window().fetch_with_request(&request)).await.map_err(lost)?;
+    let response = JsFuture::from(window().fetch_with_request(&request))
+        .await
+        .map_err(lost)?;
     let response: Response = response.dyn_into().map_err(lost)?;
-    let text = JsFuture::from(response.text().map_err(lost)?).await.map_err(lost)?;
+    let text = JsFuture::from(response.text().map_err(lost)?)
+        .await
+        .map_err(lost)?;
     session::set_reachable(true);
     Ok((response.status(), text.as_string().unwrap_or_default()))
 }

@@ -4,8 +4,8 @@
 
 use sycamore::prelude::*;
 
-use crate::browser::Text;
 use super::Render;
+use crate::browser::Text;
 
 /// The heading of a page; navigation moves the focus here.
 /// `PageHeader(title=servers::title, hint=servers::hint, actions=render(|| view! { … }))`

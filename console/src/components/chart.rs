@@ -62,8 +62,12 @@ pub fn Chart(
     on_mount(move || {
         spawn(async move {
             let Some(module) = module().await else { return };
-            let Some(element) = element_of(node) else { return };
-            let Some(chart) = call(&module, "chart", &[element.into()]) else { return };
+            let Some(element) = element_of(node) else {
+                return;
+            };
+            let Some(chart) = call(&module, "chart", &[element.into()]) else {
+                return;
+            };
             drawn.set(Some(chart));
         });
     });
@@ -94,11 +98,18 @@ pub fn Chart(
 }
 
 fn is_empty(figure: &Figure) -> bool {
-    !figure.series.iter().any(|series| series.values.iter().any(|value| value.is_some_and(|value| value > 0.0)))
+    !figure.series.iter().any(|series| {
+        series
+            .values
+            .iter()
+            .any(|value| value.is_some_and(|value| value > 0.0))
+    })
 }
 
 async fn module() -> Option<JsValue> {
-    let promise = call(&bridge()?, "charts", &[])?.dyn_into::<js_sys::Promise>().ok()?;
+    let promise = call(&bridge()?, "charts", &[])?
+        .dyn_into::<js_sys::Promise>()
+        .ok()?;
     JsFuture::from(promise).await.ok()
 }
 
@@ -108,18 +119,29 @@ fn options(figure: ReadSignal<Figure>, measure: Measure, draw: Draw, tones: &[&s
         let _ = Reflect::set(&fields, &JsValue::from_str(name), &value);
     };
     figure.with(|figure| {
-        let seconds: Array = figure.buckets.iter().map(|bucket| JsValue::from_f64(lossy(*bucket) / 1_000.0)).collect();
+        let seconds: Array = figure
+            .buckets
+            .iter()
+            .map(|bucket| JsValue::from_f64(lossy(*bucket) / 1_000.0))
+            .collect();
         let series: Array = figure
             .series
             .iter()
             .map(|series| {
-                let values: Array = series.values.iter().map(|value| value.map_or(JsValue::NULL, JsValue::from_f64)).collect();
+                let values: Array = series
+                    .values
+                    .iter()
+                    .map(|value| value.map_or(JsValue::NULL, JsValue::from_f64))
+                    .collect();
                 JsValue::from(Array::of2(&JsValue::from_str(&series.label), &values))
             })
             .collect();
         set("seconds", seconds.into());
         set("series", series.into());
-        set("step", JsValue::from_f64(lossy(figure.step.milliseconds()) / 1_000.0));
+        set(
+            "step",
+            JsValue::from_f64(lossy(figure.step.milliseconds()) / 1_000.0),
+        );
     });
     let tones: Array = tones.iter().map(|tone| JsValue::from_str(tone)).collect();
     set("tones", tones.into());
@@ -133,20 +155,45 @@ fn options(figure: ReadSignal<Figure>, measure: Measure, draw: Draw, tones: &[&s
 fn table(figure: ReadSignal<Figure>, measure: Measure) -> View {
     let rows = move || {
         figure.with(|figure| {
-            let rows = figure.buckets.iter().enumerate().rev().filter_map(|(index, bucket)| {
-                let values: Vec<f64> = figure.series.iter().map(|series| series.values.get(index).copied().flatten().unwrap_or(0.0)).collect();
-                if values.iter().all(|value| *value <= 0.0) {
-                    return None;
-                }
-                let cells: Vec<View> = values.into_iter().map(|value| view! { td(class="is-number") { (write(value, measure)) } }).collect();
-                let time = if figure.step == Step::Day { intl::day(*bucket) } else { intl::short_date_time(*bucket) };
-                Some(view! { tr { th(scope="row") { (time.clone()) } (cells) } })
-            });
+            let rows = figure
+                .buckets
+                .iter()
+                .enumerate()
+                .rev()
+                .filter_map(|(index, bucket)| {
+                    let values: Vec<f64> = figure
+                        .series
+                        .iter()
+                        .map(|series| series.values.get(index).copied().flatten().unwrap_or(0.0))
+                        .collect();
+                    if values.iter().all(|value| *value <= 0.0) {
+                        return None;
+                    }
+                    let cells: Vec<View> = values
+                        .into_iter()
+                        .map(|value| view! { td(class="is-number") { (write(value, measure)) } })
+                        .collect();
+                    let time = if figure.step == Step::Day {
+                        intl::day(*bucket)
+                    } else {
+                        intl::short_date_time(*bucket)
+                    };
+                    Some(view! { tr { th(scope="row") { (time.clone()) } (cells) } })
+                });
             rows.collect::<Vec<_>>()
         })
     };
     let heads = move || {
-        figure.with(|figure| figure.series.iter().map(|series| { let label = series.label.clone(); view! { th(scope="col", class="is-number") { (label.clone()) } } }).collect::<Vec<_>>())
+        figure.with(|figure| {
+            figure
+                .series
+                .iter()
+                .map(|series| {
+                    let label = series.label.clone();
+                    view! { th(scope="col", class="is-number") { (label.clone()) } }
+                })
+                .collect::<Vec<_>>()
+        })
     };
     view! {
         div(class="table-frame is-short", tabindex="0") {
@@ -158,7 +205,11 @@ fn table(figure: ReadSignal<Figure>, measure: Measure) -> View {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures are counts or milliseconds")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are counts or milliseconds"
+)]
 fn write(value: f64, measure: Measure) -> String {
     match measure {
         Measure::Count => intl::integer(value.max(0.0) as u64),

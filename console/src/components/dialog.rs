@@ -60,19 +60,28 @@ pub fn Dialog(
     let on_close = Rc::new(on_close);
     create_effect(move || {
         let wanted = open.get();
-        if let Some(dialog) = node.try_get().and_then(|node| node.dyn_into::<HtmlDialogElement>().ok()) {
+        if let Some(dialog) = node
+            .try_get()
+            .and_then(|node| node.dyn_into::<HtmlDialogElement>().ok())
+        {
             show(&dialog, wanted);
         } else if wanted {
             // Open from the start: the element is in the document only after this run.
             on_mount(move || {
-                if let Some(dialog) = node.try_get().and_then(|node| node.dyn_into::<HtmlDialogElement>().ok()) {
+                if let Some(dialog) = node
+                    .try_get()
+                    .and_then(|node| node.dyn_into::<HtmlDialogElement>().ok())
+                {
                     show(&dialog, open.get_untracked());
                 }
             });
         }
     });
     on_cleanup(move || {
-        if let Some(dialog) = node.try_get().and_then(|node| node.dyn_into::<HtmlDialogElement>().ok()) {
+        if let Some(dialog) = node
+            .try_get()
+            .and_then(|node| node.dyn_into::<HtmlDialogElement>().ok())
+        {
             show(&dialog, false);
         }
     });
@@ -145,7 +154,8 @@ pub fn ConfirmByName(
         let typed = create_signal(String::new());
         let (warning, name, busy) = (warning.clone(), name.clone(), busy.clone());
         let wanted = name.clone();
-        let matches = create_selector(move || typed.with(|typed| typed.trim() == wanted.get_clone()));
+        let matches =
+            create_selector(move || typed.with(|typed| typed.trim() == wanted.get_clone()));
         let (confirm, close) = (on_confirm.clone(), on_close.clone());
         let label = name.clone();
         view! {

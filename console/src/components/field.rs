@@ -146,7 +146,10 @@ pub fn SelectInput(
     let put = move || {
         all.track();
         let wanted = value.get_clone();
-        if let Some(select) = node.try_get().and_then(|node| node.dyn_into::<HtmlSelectElement>().ok()) {
+        if let Some(select) = node
+            .try_get()
+            .and_then(|node| node.dyn_into::<HtmlSelectElement>().ok())
+        {
             select.set_value(&wanted);
         }
     };

@@ -23,7 +23,11 @@ pub fn Menu(
     let open = create_signal(false);
     let (node, button) = (create_node_ref(), create_node_ref());
     let (name, title, shown) = (label.clone(), label.clone(), label);
-    let class = if words { "button is-quiet" } else { "icon-button" };
+    let class = if words {
+        "button is-quiet"
+    } else {
+        "icon-button"
+    };
     let symbol = super::icon(icon);
     view! {
         div(
@@ -82,9 +86,17 @@ pub fn MenuItem(
     children: Children,
 ) -> View {
     let state = try_use_context::<MenuState>();
-    let class = if danger { "menu-item is-danger" } else { "menu-item" };
+    let class = if danger {
+        "menu-item is-danger"
+    } else {
+        "menu-item"
+    };
     let symbol = icon.map(super::icon);
-    let role = if checked.is_some() { "menuitemradio" } else { "menuitem" };
+    let role = if checked.is_some() {
+        "menuitemradio"
+    } else {
+        "menuitem"
+    };
     let (told, shown) = (checked.clone(), checked);
     view! {
         button(
@@ -142,8 +154,12 @@ fn keys(event: &KeyboardEvent, node: NodeRef, button: NodeRef, open: Signal<bool
 
 fn focus_item(node: NodeRef, place: Place) {
     let Some(menu) = element_of(node) else { return };
-    let Ok(found) = menu.query_selector_all("[role^=menuitem]") else { return };
-    let items: Vec<Element> = (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect();
+    let Ok(found) = menu.query_selector_all("[role^=menuitem]") else {
+        return;
+    };
+    let items: Vec<Element> = (0..found.length())
+        .filter_map(|index| found.item(index)?.dyn_into().ok())
+        .collect();
     let active = document().active_element();
     let at = items.iter().position(|item| Some(item) == active.as_ref());
     let last = items.len().saturating_sub(1);
@@ -154,7 +170,10 @@ fn focus_item(node: NodeRef, place: Place) {
         (Place::Next, Some(at)) => at.saturating_add(1),
         (Place::Previous, Some(at)) => at.saturating_sub(1),
     };
-    if let Some(item) = items.get(index).and_then(|item| item.dyn_ref::<HtmlElement>()) {
+    if let Some(item) = items
+        .get(index)
+        .and_then(|item| item.dyn_ref::<HtmlElement>())
+    {
         let _ = item.focus();
     }
 }

@@ -27,7 +27,10 @@ enum Choice {
 
 /// `RangePicker(range=range, presets=&Preset::ALL)`; writes `range`, or `from` and `to`, into the query.
 #[component(inline_props)]
-pub fn RangePicker(range: ReadSignal<Range>, #[prop(default = &Preset::ALL)] presets: &'static [Preset]) -> View {
+pub fn RangePicker(
+    range: ReadSignal<Range>,
+    #[prop(default = &Preset::ALL)] presets: &'static [Preset],
+) -> View {
     let open = create_signal(matches!(range.get_untracked(), Range::Custom { .. }));
     let (from, to) = (create_signal(String::new()), create_signal(String::new()));
     create_effect(move || {
@@ -35,9 +38,14 @@ pub fn RangePicker(range: ReadSignal<Range>, #[prop(default = &Preset::ALL)] pre
         from.set(local_text(bounds.from_ms));
         to.set(local_text(bounds.to_ms));
     });
-    let backwards = create_selector(move || match (from.with(|text| instant(text)), to.with(|text| instant(text))) {
-        (Some(from), Some(to)) => from >= to,
-        _ => true,
+    let backwards = create_selector(move || {
+        match (
+            from.with(|text| instant(text)),
+            to.with(|text| instant(text)),
+        ) {
+            (Some(from), Some(to)) => from >= to,
+            _ => true,
+        }
     });
     let value = move || {
         if open.get() {
@@ -55,7 +63,10 @@ pub fn RangePicker(range: ReadSignal<Range>, #[prop(default = &Preset::ALL)] pre
             put(Range::Preset(preset));
         }
     };
-    let mut options: Vec<(Choice, Text)> = presets.iter().map(|preset| (Choice::Preset(*preset), name(*preset))).collect();
+    let mut options: Vec<(Choice, Text)> = presets
+        .iter()
+        .map(|preset| (Choice::Preset(*preset), name(*preset)))
+        .collect();
     options.push((Choice::Custom, common::range_custom.into()));
     view! {
         div(class="range") {
@@ -88,7 +99,10 @@ pub fn RangePicker(range: ReadSignal<Range>, #[prop(default = &Preset::ALL)] pre
 
 fn put(range: Range) {
     let params = range.params();
-    let changes: Vec<(&str, Option<&str>)> = params.iter().map(|(name, value)| (*name, value.as_deref())).collect();
+    let changes: Vec<(&str, Option<&str>)> = params
+        .iter()
+        .map(|(name, value)| (*name, value.as_deref()))
+        .collect();
     set_params(&changes);
 }
 
@@ -103,7 +117,11 @@ fn name(preset: Preset) -> Text {
 
 /// Now, in whole milliseconds.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970 are positive and far below 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "milliseconds since 1970 are positive and far below 2^53"
+)]
 pub fn clock() -> u64 {
     now_ms() as u64
 }
@@ -122,7 +140,11 @@ fn local_text(milliseconds: u64) -> String {
 }
 
 /// The milliseconds of a local time.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive and finite")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be positive and finite"
+)]
 fn instant(text: &str) -> Option<u64> {
     let milliseconds = js_sys::Date::new(&JsValue::from_str(text)).get_time();
     (milliseconds.is_finite() && milliseconds > 0.0).then_some(milliseconds as u64)

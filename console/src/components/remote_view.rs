@@ -42,7 +42,11 @@ pub fn remote_view<T: Clone + 'static>(
 /// Why something is not there, and what to do: `FailureState(failure=failure, retry=move || remote.reload())`.
 #[component(inline_props)]
 pub fn FailureState(failure: Failure, retry: impl Fn() + 'static) -> View {
-    let symbol = if failure.kind == Kind::Offline { Icon::Offline } else { Icon::Failure };
+    let symbol = if failure.kind == Kind::Offline {
+        Icon::Offline
+    } else {
+        Icon::Failure
+    };
     let symbol = icon(symbol);
     let kind = failure.kind;
     let said = failure.message.clone();

@@ -8,7 +8,15 @@ use sycamore::prelude::*;
 #[component(inline_props)]
 pub fn Sparkline(#[prop(setter(into))] values: MaybeDyn<Vec<f64>>) -> View {
     let line = create_memo(move || points(&values.get_clone()));
-    let area = move || line.with(|line| if line.is_empty() { String::new() } else { format!("0,30 {line} 100,30") });
+    let area = move || {
+        line.with(|line| {
+            if line.is_empty() {
+                String::new()
+            } else {
+                format!("0,30 {line} 100,30")
+            }
+        })
+    };
     view! {
         svg(class="sparkline", viewBox="0 0 100 30", preserveAspectRatio="none", aria-hidden="true") {
             polygon(class="sparkline-area", points=area)
@@ -28,5 +36,10 @@ fn points(values: &[f64]) -> String {
         let y = 29.0 - 27.0 * value / most;
         format!("{x:.2},{y:.2}")
     };
-    values.iter().enumerate().map(at).collect::<Vec<_>>().join(" ")
+    values
+        .iter()
+        .enumerate()
+        .map(at)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

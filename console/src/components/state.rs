@@ -32,7 +32,9 @@ pub fn EmptyState(
 /// Grey bars in the shape of what is coming: `Skeleton(rows=5)`.
 #[component(inline_props)]
 pub fn Skeleton(#[prop(default = 3)] rows: u32) -> View {
-    let bars: Vec<View> = (0..rows).map(|_| view! { span(class="skeleton-bar") }).collect();
+    let bars: Vec<View> = (0..rows)
+        .map(|_| view! { span(class="skeleton-bar") })
+        .collect();
     view! {
         div(class="skeleton", role="status") {
             span(class="visually-hidden") { (common::loading()) }

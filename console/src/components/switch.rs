@@ -17,7 +17,11 @@ pub fn Switch(
     #[prop(default)] hidden_label: bool,
     #[prop(default = false.into(), setter(into))] disabled: MaybeDyn<bool>,
 ) -> View {
-    let class = if hidden_label { "visually-hidden" } else { "switch-label" };
+    let class = if hidden_label {
+        "visually-hidden"
+    } else {
+        "switch-label"
+    };
     view! {
         label(class="switch") {
             input(

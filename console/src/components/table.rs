@@ -12,7 +12,6 @@ use crate::i18n::common;
 use crate::icons::Icon;
 use crate::navigation;
 
-
 /// The order of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sorting {
@@ -39,23 +38,40 @@ impl Sort {
     /// The order now; a view that asks follows.
     #[must_use]
     pub fn get(self) -> Sorting {
-        let Some(text) = navigation::param("sort") else { return self.fallback };
-        let (descending, name) = text.strip_prefix('-').map_or((false, text.as_str()), |name| (true, name));
+        let Some(text) = navigation::param("sort") else {
+            return self.fallback;
+        };
+        let (descending, name) = text
+            .strip_prefix('-')
+            .map_or((false, text.as_str()), |name| (true, name));
         let column = self.columns.iter().find(|column| **column == name);
         column.map_or(self.fallback, |column| Sorting { column, descending })
     }
 
     fn choose(self, column: &'static str) {
         let now = self.get();
-        let descending = if now.column == column { !now.descending } else { true };
-        let text = if descending { format!("-{column}") } else { column.to_owned() };
+        let descending = if now.column == column {
+            !now.descending
+        } else {
+            true
+        };
+        let text = if descending {
+            format!("-{column}")
+        } else {
+            column.to_owned()
+        };
         navigation::set_params(&[("sort", Some(&text))]);
     }
 }
 
 /// A header that sorts: `SortHeader(sort=SORT, column="requests", label=usage::requests, number=true)`.
 #[component(inline_props)]
-pub fn SortHeader(sort: Sort, column: &'static str, #[prop(setter(into))] label: Text, #[prop(default)] number: bool) -> View {
+pub fn SortHeader(
+    sort: Sort,
+    column: &'static str,
+    #[prop(setter(into))] label: Text,
+    #[prop(default)] number: bool,
+) -> View {
     let name = label.clone();
     let now = create_selector(move || sort.get());
     let state = move || {

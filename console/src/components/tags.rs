@@ -32,7 +32,9 @@ pub fn TagsInput(
     let remove = move |name: &str| values.update(|values| values.retain(|one| one != name));
     let on_key = move |event: KeyboardEvent| match event.key().as_str() {
         // An input method's Enter chooses a candidate.
-        "Enter" | "," if !event.is_composing() && !typed.with_untracked(|typed| typed.trim().is_empty()) => {
+        "Enter" | ","
+            if !event.is_composing() && !typed.with_untracked(|typed| typed.trim().is_empty()) =>
+        {
             event.prevent_default();
             add();
         }
@@ -43,8 +45,12 @@ pub fn TagsInput(
         _ => {}
     };
     let on_paste = move |event: Event| {
-        let text = event.dyn_ref::<ClipboardEvent>().and_then(ClipboardEvent::clipboard_data);
-        let text = text.and_then(|data| data.get_data("text").ok()).unwrap_or_default();
+        let text = event
+            .dyn_ref::<ClipboardEvent>()
+            .and_then(ClipboardEvent::clipboard_data);
+        let text = text
+            .and_then(|data| data.get_data("text").ok())
+            .unwrap_or_default();
         if text.contains([',', '\n', '，', ' ']) {
             event.prevent_default();
             values.update(|values| merge(values, &text));
@@ -93,7 +99,11 @@ pub fn TagsInput(
 }
 
 fn merge(values: &mut Vec<String>, text: &str) {
-    for name in text.split([',', '\n', '\t', ' ', '，', '、']).map(str::trim).filter(|name| !name.is_empty()) {
+    for name in text
+        .split([',', '\n', '\t', ' ', '，', '、'])
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         if !values.iter().any(|one| one == name) {
             values.push(name.to_owned());
         }

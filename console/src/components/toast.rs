@@ -43,11 +43,18 @@ pub fn toast_failure(failure: &Failure) {
 }
 
 fn show(text: String, hint: String, failed: bool) {
-    let Some(messages) = MESSAGES.get() else { return };
+    let Some(messages) = MESSAGES.get() else {
+        return;
+    };
     let id = NEXT.get();
     NEXT.set(id.wrapping_add(1));
     messages.update(|messages| {
-        messages.push(Message { id, text, hint, failed });
+        messages.push(Message {
+            id,
+            text,
+            hint,
+            failed,
+        });
         let over = messages.len().saturating_sub(SHOWN_LEN_MAX);
         messages.drain(..over);
     });

@@ -5,7 +5,7 @@
 use sycamore::prelude::*;
 
 use crate::components::{EmptyState, PageHeader};
-use crate::i18n::{usage, shell};
+use crate::i18n::{shell, usage};
 use crate::icons::Icon;
 
 /// The page.

@@ -60,13 +60,26 @@ pub fn Account() -> View {
 }
 
 fn who() -> String {
-    let State::SignedIn(session) = session::state() else { return String::new() };
-    let role = if session.role == Role::Admin { shell::role_admin() } else { shell::role_viewer() };
-    session.email.map_or_else(|| role.to_owned(), |email| format!("{email} · {role}"))
+    let State::SignedIn(session) = session::state() else {
+        return String::new();
+    };
+    let role = if session.role == Role::Admin {
+        shell::role_admin()
+    } else {
+        shell::role_viewer()
+    };
+    session
+        .email
+        .map_or_else(|| role.to_owned(), |email| format!("{email} · {role}"))
 }
 
 fn until() -> String {
-    let State::SignedIn(session) = session::state() else { return String::new() };
-    let end = session.expires_at.and_then(|end| crate::range::milliseconds(&end));
-    end.map(|end| shell::signed_in_until(&intl::short_date_time(end))).unwrap_or_default()
+    let State::SignedIn(session) = session::state() else {
+        return String::new();
+    };
+    let end = session
+        .expires_at
+        .and_then(|end| crate::range::milliseconds(&end));
+    end.map(|end| shell::signed_in_until(&intl::short_date_time(end)))
+        .unwrap_or_default()
 }

@@ -28,9 +28,19 @@ pub fn Sidebar() -> View {
             }
         }
     };
-    let watch = vec![link(&Route::Overview, Icon::Overview), link(&Route::Usage, Icon::Usage), link(&Route::Logs, Icon::Logs)];
-    let set_up = vec![link(&Route::Servers, Icon::Servers), link(&Route::Keys, Icon::Keys)];
-    let work = vec![link(&Route::Playground, Icon::Playground), link(&Route::Audit, Icon::Audit)];
+    let watch = vec![
+        link(&Route::Overview, Icon::Overview),
+        link(&Route::Usage, Icon::Usage),
+        link(&Route::Logs, Icon::Logs),
+    ];
+    let set_up = vec![
+        link(&Route::Servers, Icon::Servers),
+        link(&Route::Keys, Icon::Keys),
+    ];
+    let work = vec![
+        link(&Route::Playground, Icon::Playground),
+        link(&Route::Audit, Icon::Audit),
+    ];
     view! {
         a(class="brand", href="/") { (logo()) span(class="brand-name") { "Sluice" } }
         nav(class="nav", aria-label=shell::navigation()) {
