@@ -24,7 +24,7 @@ enum Stage {
 /// Draws the console in place of the splash.
 pub fn start() {
     std::panic::set_hook(Box::new(|panic| {
-        web_sys::console::error_1(&panic.to_string().into())
+        web_sys::console::error_1(&panic.to_string().into());
     }));
     let root = document()
         .get_element_by_id("app")

@@ -96,7 +96,7 @@ pub fn listen<E: JsCast + 'static>(
 ) {
     let mut handler = handler;
     let closure = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
-        handler(event.unchecked_into())
+        handler(event.unchecked_into());
     });
     let target = target.clone();
     let _ = target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref());

@@ -76,14 +76,23 @@ pub fn span_parts(milliseconds: u64) -> Vec<Part> {
         _ => (Unit::Day, Unit::Hour),
     };
     // Rounded in the smaller unit first, so that no part comes to a full larger one.
-    let rounded = milliseconds.saturating_add(small.milliseconds() / 2) / small.milliseconds();
-    let per_large = large.milliseconds() / small.milliseconds();
-    let (many, rest) = (rounded / per_large.max(1), rounded % per_large.max(1));
+    let half = small.milliseconds() / 2;
+    let rounded = quotient(milliseconds.saturating_add(half), small.milliseconds());
+    let per_large = quotient(large.milliseconds(), small.milliseconds());
+    let many = quotient(rounded, per_large);
+    let rest = rounded.saturating_sub(many.saturating_mul(per_large));
     let mut parts = vec![whole(many, large)];
     if rest > 0 {
         parts.push(whole(rest, small));
     }
     parts
+}
+
+const fn quotient(whole: u64, part: u64) -> u64 {
+    match whole.checked_div(part) {
+        Some(quotient) => quotient,
+        None => 0,
+    }
 }
 
 fn whole(value: u64, unit: Unit) -> Part {

@@ -92,6 +92,7 @@ macro_rules! messages {
     };
     (@one $name:ident () $en:literal, $zh:literal) => {
         #[doc = $en]
+        #[allow(clippy::doc_markdown, reason = "the text is the documentation")]
         #[must_use]
         pub fn $name() -> &'static str {
             match $crate::i18n::locale() {
@@ -102,6 +103,7 @@ macro_rules! messages {
     };
     (@one $name:ident ($($arg:ident: $kind:ty),+) $en:literal, $zh:literal) => {
         #[doc = $en]
+        #[allow(clippy::doc_markdown, reason = "the text is the documentation")]
         #[must_use]
         pub fn $name($($arg: $kind),+) -> String {
             match $crate::i18n::locale() {

@@ -7,6 +7,12 @@
 //!
 //! Invariant: nothing that is typed is lost by an answer, and nothing is asked of another origin.
 
+#![allow(
+    clippy::must_use_candidate,
+    clippy::needless_pass_by_value,
+    reason = "components return views, and handlers are given their events"
+)]
+
 pub mod errors;
 pub mod figures;
 pub mod i18n;

@@ -164,8 +164,8 @@ impl Bounds {
     #[must_use]
     pub fn aligned(self) -> Self {
         let step = self.step().milliseconds();
-        let past = self.from_ms % step;
-        let over = self.to_ms % step;
+        let past = self.from_ms.checked_rem(step).unwrap_or(0);
+        let over = self.to_ms.checked_rem(step).unwrap_or(0);
         let missing = if over == 0 {
             0
         } else {

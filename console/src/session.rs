@@ -49,10 +49,10 @@ pub fn begin() {
     };
     SIGNALS.set(Some(signals));
     listen(&window(), "offline", move |_: web_sys::Event| {
-        set_reachable(false)
+        set_reachable(false);
     });
     listen(&window(), "online", move |_: web_sys::Event| {
-        set_reachable(true)
+        set_reachable(true);
     });
 }
 
