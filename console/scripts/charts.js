@@ -30,12 +30,12 @@ export function chart(element) {
   return { draw, destroy };
 }
 
-/** uPlot wants columns; stacked ones are sums from below, drawn from the largest to the smallest. */
+/** uPlot wants columns; stacked ones are sums with all that come after, so that the tallest is drawn first. */
 function data({ seconds, series, stacked }) {
   const values = series.map(([, list]) => list);
   if (!stacked) return [seconds, ...values];
   const sums = new Array(seconds.length).fill(0);
-  const columns = values.map((list) => list.map((value, index) => (sums[index] += value ?? 0)));
+  const columns = values.reverse().map((list) => list.map((value, index) => (sums[index] += value ?? 0)));
   return [seconds, ...columns.reverse()];
 }
 
@@ -53,7 +53,6 @@ function settings(element, options, size) {
       ? { ...shared, fill: stroke, stroke, width: 0, paths: uPlot.paths.bars({ size: [0.72, 48], radius: 0.12 }), points: { show: false } }
       : { ...shared, stroke, width: 2, fill: index === 0 && series.length === 1 ? colour("--chart-area") : undefined, points: { show: seconds.length < 3, size: 6, fill: stroke } };
   });
-  if (stacked) drawn.reverse();
   const axis = { stroke: colour("--chart-ink"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
   return {
     ...size,
@@ -103,7 +102,7 @@ function counts(locale) {
 }
 
 function spans(locale) {
-  const of = (unit, digits) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits });
+  const of = (unit, digits) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "narrow", maximumFractionDigits: digits });
   const units = [[60_000, of("minute", 1)], [1_000, of("second", 1)], [1, of("millisecond", 0)]];
   return (value) => {
     const [size, format] = units.find(([least]) => value >= least) ?? units[2];

@@ -44,8 +44,8 @@ pub fn Attention(servers: ReadSignal<List<Server>>, live: Remote<List<LiveView>>
                 .map(|live| live.items.clone())
                 .unwrap_or_default()
         });
-        servers
-            .with(|servers| recent.with(|recent| notices(&servers.items, &live, recent, clock())))
+        let recent = recent.get_clone();
+        servers.with(|servers| notices(&servers.items, &live, &recent, clock()))
     });
     // Only what is the matter makes a row anew; its figures change inside.
     let keys =
