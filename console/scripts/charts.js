@@ -56,7 +56,7 @@ function settings(element, options, size) {
   const axis = { stroke: colour("--chart-ink"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
   return {
     ...size,
-    padding: [12, 8, 0, 0],
+    padding: [8, 8, 0, 0],
     cursor: { points: { show: !stacked, size: 8 }, x: true, y: false, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { time: true, range: (_plot, from, to) => [from - step / 2, to + step / 2] }, y: { range: (_plot, _from, to) => [0, to > 0 ? to * 1.08 : 1] } },
@@ -64,7 +64,7 @@ function settings(element, options, size) {
       { ...axis, grid: { show: false }, space: 72, size: 28, values: (_plot, ticks) => ticks.map(times.tick) },
       { ...axis, grid: { stroke: colour("--chart-grid"), width: 1 }, size: (plot, values) => measured(plot, values), values: (_plot, ticks) => ticks.map((tick) => (Number.isInteger(tick) || span ? write(tick) : "")) },
     ],
-    series: [{ value: (_plot, at) => (at == null ? "—" : times.full(at)), label: times.label }, ...drawn],
+    series: [{ value: (_plot, at) => (at == null ? "" : times.full(at)) }, ...drawn],
   };
 }
 
@@ -122,5 +122,5 @@ function dates(locale, step, seconds) {
     const midnight = date.getHours() === 0 && date.getMinutes() === 0;
     return (long || midnight ? day : time).format(date);
   };
-  return { tick, full: at(full), label: "" };
+  return { tick, full: at(full) };
 }

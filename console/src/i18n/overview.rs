@@ -11,8 +11,8 @@ crate::messages! {
     live_in_flight(count: &str): "{count} in flight", "{count} 个处理中";
     live_old: "Not updated", "未更新";
     server: "Server", "服务器";
-    rpm: "Requests / min", "每分钟请求";
-    tpm: "Tokens / min", "每分钟 token";
+    rpm: "RPM", "RPM";
+    tpm: "TPM", "TPM";
     in_flight: "In flight", "处理中";
     queue: "Queue", "队列";
     queue_empty: "Nothing waits", "无等待";
