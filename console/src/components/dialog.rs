@@ -11,7 +11,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{HtmlDialogElement, KeyboardEvent, MouseEvent, SubmitEvent};
 
 use super::{Button, Field, IconButton, Kind, TextInput};
-use crate::browser::Text;
+use crate::browser::{Text, focus};
 use crate::i18n::common;
 use crate::icons::Icon;
 
@@ -95,7 +95,7 @@ pub fn Dialog(
                 view! {
                     div(class="dialog-frame") {
                         div(class="dialog-head") {
-                            h2(class="dialog-title") { (title.get_clone()) }
+                            h2(class="dialog-title", tabindex="-1") { (title.get_clone()) }
                             IconButton(icon=Icon::Close, label=common::close, on:click=move |_| button())
                         }
                         (body)
@@ -115,6 +115,12 @@ fn show(node: NodeRef, wanted: bool) {
     let Some(dialog) = dialog else { return };
     if wanted && !dialog.open() && dialog.is_connected() {
         let _ = dialog.show_modal();
+        // Else the browser takes the first button, which is the one that closes it.
+        if matches!(dialog.query_selector("[autofocus]"), Ok(None)) {
+            if let Ok(Some(title)) = dialog.query_selector(".dialog-title") {
+                focus(&title);
+            }
+        }
     } else if !wanted && dialog.open() {
         dialog.close();
     }

@@ -379,6 +379,11 @@ impl Page<'_> {
             .await;
     }
 
+    /// Loses the cookies of the page, as when a session ends.
+    pub async fn forget_session(&self) {
+        self.call("Network.clearBrowserCookies", json!({})).await;
+    }
+
     /// Goes back or forth in the history, as the buttons do.
     pub async fn go_back(&self) {
         self.evaluate("history.back()").await;
