@@ -63,6 +63,7 @@ crate::messages! {
     upstream_timeout_hint: "For response headers, and between two pieces of a body", "响应头以及正文两段之间的最长间隔";
     enabled: "Takes requests", "接收请求";
 
+    fault_taken: "Another server has this name", "已有同名的服务器";
     fault_missing: "Fill this in", "必填";
     fault_long(most: &str): "At most {most} characters", "最多 {most} 个字符";
     fault_line: "One line only", "只能一行";

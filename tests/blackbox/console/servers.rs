@@ -97,7 +97,7 @@ async fn a_server_is_created_tested_changed_disabled_and_deleted() {
         (&Value::Null, &json!(0))
     );
 
-    desk.choose("button", "Close").await;
+    desk.choose("button", "Cancel").await;
     desk.without("dialog", "first").await;
     desk.choose("switch", "first takes requests").await;
     desk.until(
@@ -163,7 +163,8 @@ async fn faults_stand_beside_their_fields_while_one_types_and_so_does_what_the_g
     .await;
     desk.enter("Name", "server-1").await;
     desk.choose("button", "Create server").await;
-    desk.see_text("#server-name-error", "server-1").await;
+    desk.see_text("#server-name-error", "Another server has this name")
+        .await;
     desk.picture("server-refused").await;
     assert_eq!(names(&servers(&gateway).await), ["server-1"]);
 

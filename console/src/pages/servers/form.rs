@@ -52,10 +52,14 @@ impl Form {
         }
         let (failure, refused) = self.refused.get_clone()?;
         let same = draft.body().get(field) == refused.body().get(field);
-        failure
-            .about(field)
-            .filter(|_| same)
-            .map(|message| message.to_owned().into())
+        let message = failure.about(field).filter(|_| same)?;
+        // The one thing about a name that only the gateway knows.
+        let is_taken = field == "name" && failure.kind == Kind::Invalid;
+        Some(if is_taken {
+            servers::fault_taken().into()
+        } else {
+            message.to_owned().into()
+        })
     }
 }
 
@@ -210,7 +214,7 @@ pub fn server_form(data: Data, id: Option<String>, guard: Guard) -> View {
                             view! {
                                 Button(on:click=move |_| {
                                     if dirty.get_untracked() { guard.asked.set(true); } else { leave(); }
-                                }) { (if form.is_new { common::cancel() } else { common::close() }) }
+                                }) { (common::cancel()) }
                                 Button(
                                     kind=ButtonKind::Primary,
                                     submit=true,

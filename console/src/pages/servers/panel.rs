@@ -57,7 +57,7 @@ pub fn Panel(data: Data) -> View {
     let body = render(move || {
         view! {
             (match target.get_clone() {
-                Some(Target::New) => server_form(data, None, guard),
+                Some(Target::New) => untrack(|| server_form(data, None, guard)),
                 Some(Target::Existing(id)) => existing(data, id, guard),
                 None => View::new(),
             })
@@ -87,7 +87,7 @@ fn existing(data: Data, id: String, guard: Guard) -> View {
             There::Gone => view! {
                 div(class="dialog-body") { EmptyState(icon=Icon::Servers, title=servers::gone, hint=common::failed_not_found_hint) }
             },
-            There::Yes => server_form(data, Some(id.clone()), guard)
+            There::Yes => untrack(|| server_form(data, Some(id.clone()), guard))
         })
     }
 }
