@@ -162,7 +162,7 @@ async function openTab(call, listeners, { language, theme, width, height }) {
     if (from !== sessionId) return;
     if (method === "Runtime.exceptionThrown") complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
     if (method === "Runtime.consoleAPICalled" && params.type === "error") complaints.push(params.args.map((one) => one.value ?? one.description).join(" "));
-    if (method === "Log.entryAdded" && params.entry.level === "error" && !/\/api\//.test(params.entry.url ?? "")) complaints.push(`${params.entry.text} ${params.entry.url ?? ""}`);
+    if (method === "Log.entryAdded" && params.entry.level === "error" && !/\/api\/|favicon/.test(params.entry.url ?? "")) complaints.push(`${params.entry.text} ${params.entry.url ?? ""}`);
   };
   listeners.add(listener);
   for (const domain of ["Page", "Runtime", "Log"]) await ask(`${domain}.enable`);

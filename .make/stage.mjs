@@ -29,7 +29,7 @@ function random() {
 }
 
 const SERVERS = [
-  { name: "openai-primary", models: ["gpt-5", "gpt-5-mini"], rpm_limit: 90, tpm_limit: 60_000, max_concurrency: 16, queue_max: 60 },
+  { name: "openai-primary", models: ["gpt-5", "gpt-5-pro"], rpm_limit: 90, tpm_limit: 60_000, max_concurrency: 16, queue_max: 60 },
   { name: "azure-eastus", models: ["gpt-5-mini", "text-embedding-3-*"], rpm_limit: 600, tpm_limit: 400_000, max_concurrency: null, overflow: "next_server" },
   { name: "claude-team", models: ["claude-sonnet-5", "claude-haiku-5"], rpm_limit: 240, tpm_limit: 160_000, max_concurrency: 12 },
   { name: "本地推理集群", models: ["qwen3-72b", "deepseek-v4"], rpm_limit: null, tpm_limit: null, max_concurrency: 4, queue_timeout_ms: 120_000 },
