@@ -7,7 +7,10 @@
 
 use std::{fmt::Write, time::Duration};
 
-use crate::error::{ErrorCode, GatewayError};
+use crate::{
+    endpoint::Endpoint,
+    error::{ErrorCode, GatewayError},
+};
 
 /// Longest identifier in a path; ours have at most 36 characters.
 const PATH_ID_LEN_MAX: usize = 64;
@@ -39,7 +42,7 @@ pub enum Route {
     SessionBegin,
     SessionRead,
     SessionEnd,
-    ChatCompletions,
+    Inference(Endpoint),
     Models,
     ServersList,
     ServersCreate,
@@ -69,7 +72,7 @@ pub enum Route {
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Endpoint {
+pub struct Entry {
     /// HTTP method; `GET` answers `HEAD` too.
     pub method: &'static str,
     /// Path, with at most one `{id}` segment.
@@ -78,7 +81,7 @@ pub struct Endpoint {
     pub route: fn(String) -> Route,
 }
 
-impl Endpoint {
+impl Entry {
     /// Who may use it.
     #[must_use]
     pub fn access(&self) -> Access {
@@ -86,55 +89,67 @@ impl Endpoint {
     }
 }
 
-const fn endpoint(
-    method: &'static str,
-    pattern: &'static str,
-    route: fn(String) -> Route,
-) -> Endpoint {
-    Endpoint {
+const fn entry(method: &'static str, pattern: &'static str, route: fn(String) -> Route) -> Entry {
+    Entry {
         method,
         pattern,
         route,
     }
 }
 
+const fn inference(endpoint: Endpoint, route: fn(String) -> Route) -> Entry {
+    entry("POST", endpoint.path(), route)
+}
+
 /// Every endpoint. A fixed path stands before a pattern that would also match it.
-pub const ENDPOINTS: &[Endpoint] = &[
-    endpoint("POST", "/v1/chat/completions", |_| Route::ChatCompletions),
-    endpoint("GET", "/v1/models", |_| Route::Models),
-    endpoint("GET", "/health", |_| Route::Health),
-    endpoint("GET", "/health/ready", |_| Route::HealthReady),
-    endpoint("POST", "/api/session", |_| Route::SessionBegin),
-    endpoint("GET", "/api/session", |_| Route::SessionRead),
-    endpoint("DELETE", "/api/session", |_| Route::SessionEnd),
-    endpoint("GET", "/api/servers", |_| Route::ServersList),
-    endpoint("POST", "/api/servers", |_| Route::ServersCreate),
-    endpoint("PUT", "/api/servers/order", |_| Route::ServersOrder),
-    endpoint("GET", "/api/servers/{id}", Route::ServerRead),
-    endpoint("PUT", "/api/servers/{id}", Route::ServerReplace),
-    endpoint("PATCH", "/api/servers/{id}", Route::ServerPatch),
-    endpoint("DELETE", "/api/servers/{id}", Route::ServerDelete),
-    endpoint("GET", "/api/servers/{id}/live", Route::ServerLive),
-    endpoint("POST", "/api/servers/{id}/test", Route::ServerTest),
-    endpoint("GET", "/api/keys", |_| Route::KeysList),
-    endpoint("POST", "/api/keys", |_| Route::KeysCreate),
-    endpoint("GET", "/api/keys/{id}", Route::KeyRead),
-    endpoint("PATCH", "/api/keys/{id}", Route::KeyPatch),
-    endpoint("DELETE", "/api/keys/{id}", Route::KeyDelete),
-    endpoint("POST", "/api/keys/{id}/rotate", Route::KeyRotate),
-    endpoint("GET", "/api/live", |_| Route::Live),
-    endpoint("GET", "/api/audit", |_| Route::Audit),
-    endpoint("GET", "/api/config/version", |_| Route::ConfigVersion),
-    endpoint("GET", "/api/stats/usage", |_| Route::Usage),
-    endpoint("GET", "/api/stats/usage.csv", |_| Route::UsageCsv),
-    endpoint("GET", "/api/logs", |_| Route::Logs),
-    endpoint("GET", "/api/logs.csv", |_| Route::LogsCsv),
-    endpoint(
+pub const ENDPOINTS: &[Entry] = &[
+    inference(Endpoint::ChatCompletions, |_| {
+        Route::Inference(Endpoint::ChatCompletions)
+    }),
+    inference(Endpoint::Completions, |_| {
+        Route::Inference(Endpoint::Completions)
+    }),
+    inference(Endpoint::Embeddings, |_| {
+        Route::Inference(Endpoint::Embeddings)
+    }),
+    inference(Endpoint::Responses, |_| {
+        Route::Inference(Endpoint::Responses)
+    }),
+    inference(Endpoint::Messages, |_| Route::Inference(Endpoint::Messages)),
+    entry("GET", "/v1/models", |_| Route::Models),
+    entry("GET", "/health", |_| Route::Health),
+    entry("GET", "/health/ready", |_| Route::HealthReady),
+    entry("POST", "/api/session", |_| Route::SessionBegin),
+    entry("GET", "/api/session", |_| Route::SessionRead),
+    entry("DELETE", "/api/session", |_| Route::SessionEnd),
+    entry("GET", "/api/servers", |_| Route::ServersList),
+    entry("POST", "/api/servers", |_| Route::ServersCreate),
+    entry("PUT", "/api/servers/order", |_| Route::ServersOrder),
+    entry("GET", "/api/servers/{id}", Route::ServerRead),
+    entry("PUT", "/api/servers/{id}", Route::ServerReplace),
+    entry("PATCH", "/api/servers/{id}", Route::ServerPatch),
+    entry("DELETE", "/api/servers/{id}", Route::ServerDelete),
+    entry("GET", "/api/servers/{id}/live", Route::ServerLive),
+    entry("POST", "/api/servers/{id}/test", Route::ServerTest),
+    entry("GET", "/api/keys", |_| Route::KeysList),
+    entry("POST", "/api/keys", |_| Route::KeysCreate),
+    entry("GET", "/api/keys/{id}", Route::KeyRead),
+    entry("PATCH", "/api/keys/{id}", Route::KeyPatch),
+    entry("DELETE", "/api/keys/{id}", Route::KeyDelete),
+    entry("POST", "/api/keys/{id}/rotate", Route::KeyRotate),
+    entry("GET", "/api/live", |_| Route::Live),
+    entry("GET", "/api/audit", |_| Route::Audit),
+    entry("GET", "/api/config/version", |_| Route::ConfigVersion),
+    entry("GET", "/api/stats/usage", |_| Route::Usage),
+    entry("GET", "/api/stats/usage.csv", |_| Route::UsageCsv),
+    entry("GET", "/api/logs", |_| Route::Logs),
+    entry("GET", "/api/logs.csv", |_| Route::LogsCsv),
+    entry(
         "POST",
         "/api/faults/limiter/{id}/reset",
         Route::FaultLimiterReset,
     ),
-    endpoint("PUT", "/api/faults/database", |_| Route::FaultDatabase),
+    entry("PUT", "/api/faults/database", |_| Route::FaultDatabase),
 ];
 
 impl Route {
@@ -145,7 +160,7 @@ impl Route {
             Self::Health | Self::HealthReady | Self::SessionBegin | Self::SessionEnd => {
                 Access::Public
             }
-            Self::ChatCompletions | Self::Models => Access::Client,
+            Self::Inference(_) | Self::Models => Access::Client,
             Self::SessionRead
             | Self::ServersList
             | Self::ServerRead(_)
