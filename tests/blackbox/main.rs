@@ -31,6 +31,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod logs;
+mod metrics;
 mod openapi;
 mod outage;
 mod overflow;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         state::trials(),
         canary::trials(),
         logs::trials(),
+        metrics::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),

@@ -6,6 +6,7 @@
 //! docs).
 
 mod documents;
+mod metrics;
 mod openapi;
 mod promises;
 mod provider;
