@@ -7,6 +7,7 @@
 
 mod documents;
 mod metrics;
+mod monitoring;
 mod openapi;
 mod promises;
 mod provider;
