@@ -32,6 +32,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod logs;
+mod metrics;
 mod openapi;
 mod outage;
 mod overflow;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         state::trials(),
         canary::trials(),
         logs::trials(),
+        metrics::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),

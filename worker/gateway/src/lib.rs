@@ -28,6 +28,7 @@ pub mod inference;
 pub mod journal;
 pub mod log;
 pub mod log_row;
+pub mod metrics;
 pub mod observer;
 #[cfg(feature = "openapi")]
 pub mod openapi;

@@ -39,6 +39,7 @@ pub enum Access {
 pub enum Route {
     Health,
     HealthReady,
+    Metrics,
     SessionBegin,
     SessionRead,
     SessionEnd,
@@ -89,7 +90,11 @@ impl Entry {
     }
 }
 
-const fn entry(method: &'static str, pattern: &'static str, route: fn(String) -> Route) -> Entry {
+const fn endpoint(
+    method: &'static str,
+    pattern: &'static str,
+    route: fn(String) -> Route,
+) -> Entry {
     Entry {
         method,
         pattern,
@@ -98,7 +103,7 @@ const fn entry(method: &'static str, pattern: &'static str, route: fn(String) ->
 }
 
 const fn inference(endpoint: Endpoint, route: fn(String) -> Route) -> Entry {
-    entry("POST", endpoint.path(), route)
+    self::endpoint("POST", endpoint.path(), route)
 }
 
 /// Every endpoint. A fixed path stands before a pattern that would also match it.
@@ -116,40 +121,41 @@ pub const ENDPOINTS: &[Entry] = &[
         Route::Inference(Endpoint::Responses)
     }),
     inference(Endpoint::Messages, |_| Route::Inference(Endpoint::Messages)),
-    entry("GET", "/v1/models", |_| Route::Models),
-    entry("GET", "/health", |_| Route::Health),
-    entry("GET", "/health/ready", |_| Route::HealthReady),
-    entry("POST", "/api/session", |_| Route::SessionBegin),
-    entry("GET", "/api/session", |_| Route::SessionRead),
-    entry("DELETE", "/api/session", |_| Route::SessionEnd),
-    entry("GET", "/api/servers", |_| Route::ServersList),
-    entry("POST", "/api/servers", |_| Route::ServersCreate),
-    entry("PUT", "/api/servers/order", |_| Route::ServersOrder),
-    entry("GET", "/api/servers/{id}", Route::ServerRead),
-    entry("PUT", "/api/servers/{id}", Route::ServerReplace),
-    entry("PATCH", "/api/servers/{id}", Route::ServerPatch),
-    entry("DELETE", "/api/servers/{id}", Route::ServerDelete),
-    entry("GET", "/api/servers/{id}/live", Route::ServerLive),
-    entry("POST", "/api/servers/{id}/test", Route::ServerTest),
-    entry("GET", "/api/keys", |_| Route::KeysList),
-    entry("POST", "/api/keys", |_| Route::KeysCreate),
-    entry("GET", "/api/keys/{id}", Route::KeyRead),
-    entry("PATCH", "/api/keys/{id}", Route::KeyPatch),
-    entry("DELETE", "/api/keys/{id}", Route::KeyDelete),
-    entry("POST", "/api/keys/{id}/rotate", Route::KeyRotate),
-    entry("GET", "/api/live", |_| Route::Live),
-    entry("GET", "/api/audit", |_| Route::Audit),
-    entry("GET", "/api/config/version", |_| Route::ConfigVersion),
-    entry("GET", "/api/stats/usage", |_| Route::Usage),
-    entry("GET", "/api/stats/usage.csv", |_| Route::UsageCsv),
-    entry("GET", "/api/logs", |_| Route::Logs),
-    entry("GET", "/api/logs.csv", |_| Route::LogsCsv),
-    entry(
+    endpoint("GET", "/v1/models", |_| Route::Models),
+    endpoint("GET", "/health", |_| Route::Health),
+    endpoint("GET", "/health/ready", |_| Route::HealthReady),
+    endpoint("GET", "/metrics", |_| Route::Metrics),
+    endpoint("POST", "/api/session", |_| Route::SessionBegin),
+    endpoint("GET", "/api/session", |_| Route::SessionRead),
+    endpoint("DELETE", "/api/session", |_| Route::SessionEnd),
+    endpoint("GET", "/api/servers", |_| Route::ServersList),
+    endpoint("POST", "/api/servers", |_| Route::ServersCreate),
+    endpoint("PUT", "/api/servers/order", |_| Route::ServersOrder),
+    endpoint("GET", "/api/servers/{id}", Route::ServerRead),
+    endpoint("PUT", "/api/servers/{id}", Route::ServerReplace),
+    endpoint("PATCH", "/api/servers/{id}", Route::ServerPatch),
+    endpoint("DELETE", "/api/servers/{id}", Route::ServerDelete),
+    endpoint("GET", "/api/servers/{id}/live", Route::ServerLive),
+    endpoint("POST", "/api/servers/{id}/test", Route::ServerTest),
+    endpoint("GET", "/api/keys", |_| Route::KeysList),
+    endpoint("POST", "/api/keys", |_| Route::KeysCreate),
+    endpoint("GET", "/api/keys/{id}", Route::KeyRead),
+    endpoint("PATCH", "/api/keys/{id}", Route::KeyPatch),
+    endpoint("DELETE", "/api/keys/{id}", Route::KeyDelete),
+    endpoint("POST", "/api/keys/{id}/rotate", Route::KeyRotate),
+    endpoint("GET", "/api/live", |_| Route::Live),
+    endpoint("GET", "/api/audit", |_| Route::Audit),
+    endpoint("GET", "/api/config/version", |_| Route::ConfigVersion),
+    endpoint("GET", "/api/stats/usage", |_| Route::Usage),
+    endpoint("GET", "/api/stats/usage.csv", |_| Route::UsageCsv),
+    endpoint("GET", "/api/logs", |_| Route::Logs),
+    endpoint("GET", "/api/logs.csv", |_| Route::LogsCsv),
+    endpoint(
         "POST",
         "/api/faults/limiter/{id}/reset",
         Route::FaultLimiterReset,
     ),
-    entry("PUT", "/api/faults/database", |_| Route::FaultDatabase),
+    endpoint("PUT", "/api/faults/database", |_| Route::FaultDatabase),
 ];
 
 impl Route {
@@ -162,6 +168,7 @@ impl Route {
             }
             Self::Inference(_) | Self::Models => Access::Client,
             Self::SessionRead
+            | Self::Metrics
             | Self::ServersList
             | Self::ServerRead(_)
             | Self::ServerLive(_)
