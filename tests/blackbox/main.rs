@@ -22,6 +22,7 @@ mod crowd;
 mod dev;
 mod disk;
 mod docs;
+mod endpoints;
 mod fidelity;
 mod hardening;
 mod identity;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         clients::trials(),
         streaming::trials(),
         queue::trials(),
+        endpoints::trials(),
         fidelity::trials(),
         answers::trials(),
         refusals::trials(),
