@@ -18,6 +18,7 @@ mod backpressure;
 mod canary;
 mod clients;
 mod configuration;
+mod console;
 mod crowd;
 mod dev;
 mod disk;
@@ -118,7 +119,11 @@ fn main() -> ExitCode {
         limits::trials(),
         backpressure::waiting_trials(),
     ]);
-    let outside = joined([openapi::trials(), docs::browser_trials()]);
+    let outside = joined([
+        openapi::trials(),
+        docs::browser_trials(),
+        console::browser_trials(),
+    ]);
     let all_at_once = waiting.len();
     runtime().spawn(end_when_interrupted());
     let rounds = [
