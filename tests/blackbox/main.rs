@@ -29,6 +29,7 @@ mod immediate;
 mod journal;
 mod keys;
 mod leaving;
+mod ledger;
 mod limits;
 mod logs;
 mod openapi;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         restart::trials(),
         usage::trials(),
         journal::trials(),
+        ledger::trials(),
         dev::trials(),
     ]);
     let waiting = joined([
