@@ -131,7 +131,7 @@ async fn every_request_has_one_row_though_the_process_is_killed() {
     let provider = Provider::start_with(Options::default()).expect("a loopback port is free");
     let gateway = start(&state).await;
     let mut servers = BTreeMap::new();
-    for place in Place::ALL {
+    for place in Place::all() {
         servers.insert(place, place.server(&gateway, &provider).create().await);
     }
     let key = gateway.key("ledger").create().await;
@@ -182,7 +182,7 @@ fn blows(size: Size, random: &mut Random) -> Vec<(usize, Blow)> {
     for kill in 0..size.kills {
         let from = kill * span + span / 2;
         blows.push((from + random.below(span), Blow::Kill));
-        let place = *random.pick(&Place::ALL);
+        let place = *random.pick(&Place::all());
         blows.push((random.below(size.requests), Blow::Reset(place)));
     }
     blows.sort_by_key(|(at, _)| *at);

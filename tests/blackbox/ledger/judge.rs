@@ -236,7 +236,7 @@ fn ending(told: &Told, row: &Value) -> Option<&'static str> {
         (Kind::Truncated, 502, "upstream_stream_truncated") => "stream truncated",
         (Kind::LeavesStream, 499, "") => "client left in mid-stream",
         (Kind::Absorbed, 200, "") => "429 absorbed, then 200",
-        (Kind::Refused, 429, "") => "429 passed on",
+        (Kind::Absorbed | Kind::Refused, 429, "") => "429 passed on",
         (Kind::Reconnected, 200, "") => "connection lost, then 200",
         (Kind::Unreachable, 502, "upstream_unreachable") => "upstream unreachable",
         (Kind::Hangs, 504, "upstream_timeout") => "upstream timeout",

@@ -20,34 +20,35 @@ pub(super) enum Place {
     Crowded,
     /// Does not wait long for its upstream.
     Brief,
-    /// Its upstream refuses with 429 now and then.
-    Moody,
+    /// Its upstream refuses with 429 now and then. Several, because a server that is refused often is asked
+    /// less and less.
+    Moody(usize),
 }
 
-impl Place {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Wide,
-        Self::Narrow,
-        Self::Closed,
-        Self::Crowded,
-        Self::Brief,
-        Self::Moody,
-    ];
+const MOODY: usize = 16;
 
-    fn name(self) -> &'static str {
+impl Place {
+    pub(super) fn all() -> Vec<Self> {
+        let moody = (0..MOODY).map(Self::Moody);
+        let others = [Self::Wide, Self::Narrow, Self::Closed, Self::Crowded, Self::Brief];
+        others.into_iter().chain(moody).collect()
+    }
+
+    fn name(self) -> String {
         match self {
-            Self::Wide => "ledger-wide",
-            Self::Narrow => "ledger-narrow",
-            Self::Closed => "ledger-closed",
-            Self::Crowded => "ledger-crowded",
-            Self::Brief => "ledger-brief",
-            Self::Moody => "ledger-moody",
+            Self::Wide => "ledger-wide".to_owned(),
+            Self::Narrow => "ledger-narrow".to_owned(),
+            Self::Closed => "ledger-closed".to_owned(),
+            Self::Crowded => "ledger-crowded".to_owned(),
+            Self::Brief => "ledger-brief".to_owned(),
+            Self::Moody(number) => format!("ledger-moody-{number}"),
         }
     }
 
     pub(super) fn server<'g>(self, gateway: &'g Gateway, provider: &Provider) -> ServerDraft<'g> {
         let fields = match self {
-            Self::Wide | Self::Moody => json!({}),
+            Self::Wide => json!({}),
+            Self::Moody(_) => json!({"queue_timeout_ms": 3_000}),
             Self::Narrow => {
                 json!({"max_concurrency": 1, "queue_max": 8, "queue_timeout_ms": 5_000})
             }
@@ -55,8 +56,8 @@ impl Place {
             Self::Crowded => json!({"rpm_limit": 0, "queue_max": 2, "queue_timeout_ms": 3_000}),
             Self::Brief => json!({"upstream_timeout_ms": 1_000}),
         };
-        let draft = gateway.server(self.name()).provider(provider);
-        let draft = draft.model(self.name());
+        let name = self.name();
+        let draft = gateway.server(&name).provider(provider).model(&name);
         let fields = fields.as_object().into_iter().flatten();
         fields.fold(draft, |draft, (name, value)| draft.field(name, value.clone()))
     }
@@ -135,13 +136,13 @@ impl Kind {
         unreachable!("the shares add up to 100")
     }
 
-    fn place(self) -> Place {
+    fn place(self, number: usize) -> Place {
         match self {
             Self::Queued => Place::Narrow,
             Self::Impatient | Self::LeavesQueue => Place::Closed,
             Self::PushedOut => Place::Crowded,
             Self::Hangs => Place::Brief,
-            Self::Absorbed | Self::Refused => Place::Moody,
+            Self::Absorbed | Self::Refused => Place::Moody(number / 7 % MOODY),
             _ => Place::Wide,
         }
     }
@@ -186,7 +187,7 @@ impl Kind {
         demo["cached_tokens"] = json!(tokens.cached);
         let chat = chat
             .clone()
-            .model(self.place().name())
+            .model(&self.place(number).name())
             .app(&app(number))
             .header("x-request-id", &id)
             .field("user", json!(number.to_string()))
