@@ -43,8 +43,10 @@ pub(crate) struct Shell {
     reentry: Reentry,
     awaiting_commit: RefCell<Vec<oneshot::Sender<()>>>,
     on_broken: Box<dyn Fn(&str)>,
-    set_alarm: Box<dyn Fn(Duration)>,
+    set_alarm: SetAlarm,
 }
+
+type SetAlarm = Box<dyn Fn(Duration, Box<dyn FnOnce()>)>;
 
 /// What became of a call that asked for a permit.
 pub(crate) enum Entered {
@@ -70,13 +72,14 @@ impl Waiting {
 }
 
 impl Shell {
-    /// The shell around what is stored. `on_broken` throws the instance away when a write fails: the
+    /// The shell around what is stored, with a journal of so many rows. `on_broken` throws the instance away when a write fails: the
     /// durable record then says what may have been granted.
-    /// `set_alarm` sets the object's alarm, which is to call [`Shell::flush`].
+    /// `set_alarm` sets the object's alarm, which is to call [`Shell::flush`], and says if that fails.
     pub(crate) fn restore(
         sql: SqlStorage,
+        journal_rows_max: u64,
         on_broken: impl Fn(&str) + 'static,
-        set_alarm: impl Fn(Duration) + 'static,
+        set_alarm: impl Fn(Duration, Box<dyn FnOnce()>) + 'static,
     ) -> Result<Rc<Self>> {
         let storage = Storage::open(sql)?;
         let (state, unreadable) = storage.load()?;
@@ -90,7 +93,7 @@ impl Shell {
             let rows = u64::try_from(unreadable).unwrap_or(u64::MAX);
             print(&log::Event::LimiterRowsUnreadable { rows });
         }
-        let journal = Journal::open(&storage)?;
+        let journal = Journal::open(&storage, journal_rows_max)?;
         let shell = Rc::new(Self {
             admission: RefCell::new(admission),
             waiters: RefCell::default(),
@@ -145,11 +148,14 @@ impl Shell {
     }
 
     fn enter_now(self: &Rc<Self>, request: Acquire) -> Entered {
-        if self.journal.is_full() {
+        if self.journal.is_full(self.admission.borrow().permits_out()) {
             // What it used could not be noted.
             return Entered::Answered(refused(RefusalReason::Overloaded));
         }
         let ticket = request.ticket.clone();
+        if request.arrival.is_some() {
+            self.journal.withdraw(&ticket);
+        }
         let (note, attempt) = (request.note.clone(), request.attempt);
         self.waiters.borrow_mut().supersede(&ticket);
         self.step(|admission, now| match admission.acquire(request, now) {
@@ -191,8 +197,10 @@ impl Shell {
         ended.is_some()
     }
 
-    /// Moves rows of the journal to D1; the alarm calls it.
-    pub(crate) async fn flush(&self, db: &D1Database) {
+    /// Notes what has come due and moves rows of the journal to D1; the alarm calls it.
+    pub(crate) async fn flush(self: &Rc<Self>, db: &D1Database) {
+        self.step(Admission::handle_timeout);
+        self.written().await;
         if let Err(error) = self.journal.flush(&self.storage, db).await {
             print(&log::Event::JournalFlushFailed {
                 rows: self.journal.rows(),
@@ -203,8 +211,9 @@ impl Shell {
     }
 
     fn arm_alarm(&self) {
-        if let Some(after) = self.journal.needs_alarm() {
-            (self.set_alarm)(after);
+        let lease_end = self.admission.borrow().next_lease_end();
+        if let Some(after) = self.journal.alarm(lease_end) {
+            (self.set_alarm)(after, Box::new(self.journal.without_alarm()));
         }
     }
 
@@ -217,6 +226,7 @@ impl Shell {
     pub(crate) fn live(&self, now: Instant) -> Live {
         Live {
             journal_rows: self.journal.rows(),
+            journal_failures: self.journal.failures(),
             ..self.admission.borrow().live(now)
         }
     }
@@ -247,7 +257,13 @@ impl Shell {
                     note,
                 } => {
                     let row = journal::refused(&ticket, &note, attempt, &refusal, now);
-                    self.journal.add(row);
+                    let is_absent = refusal.reason == RefusalReason::Cancelled
+                        && !self.waiters.borrow().is_parked(&ticket);
+                    if is_absent {
+                        self.journal.add_held(row, now);
+                    } else {
+                        self.journal.add(row);
+                    }
                     (ticket, AcquireAnswer::Refused(refusal))
                 }
                 Event::LeaseExpired { ticket, ended } => {
@@ -304,9 +320,10 @@ impl Shell {
 
     /// Waits until a permit is written before it is answered: it may be used only when it is durable, or a
     /// crash would leave a request without a row. Where nothing was written for a while it is written at
-    /// once; refusals do not wait.
+    /// once. A refusal waits for its own row, which must not become another by a crash.
     pub(crate) async fn written_before(&self, answer: &AcquireAnswer) {
         if let AcquireAnswer::Refused(_) = answer {
+            self.written().await;
             return;
         }
         let quiet = now().saturating_since(self.committed_at.get()) >= COMMIT_INTERVAL;
