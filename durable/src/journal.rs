@@ -6,7 +6,7 @@
 //!
 //! Owns what is pending and what is stored; [`gateway::journal`] makes the rows.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use futures::future::{Either, select};
 use gateway::journal::{ANSWER_WAIT_MAX, Entry, Moving};
 use gateway::log::{Detail, Event};
 use gateway::log_row::LogRow;
+use gateway::metrics::Counters;
 use gateway::sql::{self, JournalRow};
 use worker::{D1Database, D1PreparedStatement, Delay, Error, Result};
 
@@ -37,6 +38,7 @@ pub(crate) struct Journal {
     stored: Cell<u64>,
     moving: Rc<RefCell<Moving>>,
     rows_max: u64,
+    counters: RefCell<Counters>,
 }
 
 impl Journal {
@@ -48,6 +50,7 @@ impl Journal {
             stored: Cell::new(storage.journal_rows()?),
             moving: Rc::default(),
             rows_max,
+            counters: RefCell::new(stored_counters(storage)?),
         })
     }
 
@@ -65,7 +68,8 @@ impl Journal {
 
     /// A ticket has come back: a row that is held for it is none.
     pub(crate) fn withdraw(&self, ticket: &TicketId) {
-        let is_of_it = |entry: &Entry| entry.held_until.is_some() && entry.row.ticket == ticket.as_str();
+        let is_of_it =
+            |entry: &Entry| entry.held_until.is_some() && entry.row.ticket == ticket.as_str();
         self.pending.borrow_mut().retain(|entry| !is_of_it(entry));
         self.withdrawn.borrow_mut().push(ticket.clone());
     }
@@ -86,6 +90,11 @@ impl Journal {
         self.moving.borrow().failures().into()
     }
 
+    /// What all rows ever written say in sums.
+    pub(crate) fn counters(&self) -> Ref<'_, Counters> {
+        self.counters.borrow()
+    }
+
     /// Whether one more would be one too many. Each permit that is out will leave one.
     pub(crate) fn is_full(&self, permits_out: u64) -> bool {
         self.rows().saturating_add(permits_out) >= self.rows_max
@@ -101,10 +110,27 @@ impl Journal {
         let rows = self.pending.take();
         if !rows.is_empty() {
             storage.put_journal(&rows)?;
+            self.count(
+                rows.iter().filter(|entry| entry.held_until.is_none()),
+                storage,
+            )?;
             let added = rows.len() as u64;
             self.stored.set(self.stored.get().saturating_add(added));
         }
         Ok(())
+    }
+
+    /// Counts rows, in this turn: those that are held when they leave, because they may be withdrawn.
+    fn count<'a>(&self, rows: impl Iterator<Item = &'a Entry>, storage: &Storage) -> Result<()> {
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        let mut counters = self.counters.borrow_mut();
+        for entry in rows {
+            counters.add(&entry.row);
+        }
+        storage.put_counters(&counters)
     }
 
     /// After how long the alarm is to fire, where it has to be set now.
@@ -135,7 +161,9 @@ impl Journal {
             if batch.is_empty() {
                 break;
             }
-            let statements = sql::insert_logs(&readable(&batch), now());
+            let entries = readable(&batch);
+            let rows: Vec<LogRow> = entries.iter().map(|entry| entry.row.clone()).collect();
+            let statements = sql::insert_logs(&rows, now());
             let statements: Result<Vec<_>> = statements
                 .iter()
                 .map(|statement| prepare(db, statement))
@@ -145,6 +173,10 @@ impl Journal {
                 insert(db, statements).await?;
             }
             storage.delete_journal(&batch)?;
+            self.count(
+                entries.iter().filter(|entry| entry.held_until.is_some()),
+                storage,
+            )?;
             let moved = batch.len() as u64;
             self.stored.set(self.stored.get().saturating_sub(moved));
         }
@@ -163,16 +195,28 @@ async fn insert(db: &D1Database, statements: Vec<D1PreparedStatement>) -> Result
     }
 }
 
+/// Counts that cannot be read begin anew, which whoever watches them takes for a new object.
+fn stored_counters(storage: &Storage) -> Result<Counters> {
+    let Some(row) = storage.counters()? else {
+        return Ok(Counters::default());
+    };
+    Ok(Counters::decode(&row).unwrap_or_else(|error| {
+        let detail = Detail::new(&error.to_string());
+        print(&Event::JournalRowUnreadable { detail });
+        Counters::default()
+    }))
+}
+
 /// A row that cannot be read can never be moved; it must not keep the others from it.
-fn readable(batch: &[JournalRow]) -> Vec<LogRow> {
-    let mut rows = Vec::with_capacity(batch.len());
+fn readable(batch: &[JournalRow]) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(batch.len());
     for row in batch {
         match serde_json::from_str(&row.row) {
-            Ok(row) => rows.push(row),
+            Ok(entry) => entries.push(entry),
             Err(error) => print(&Event::JournalRowUnreadable {
                 detail: Detail::new(&error.to_string()),
             }),
         }
     }
-    rows
+    entries
 }

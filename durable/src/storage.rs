@@ -7,7 +7,8 @@
 use admission::protocol::TicketId;
 use admission::{Changes, Instant, State};
 use gateway::journal::Entry;
-use gateway::sql::{self, AdmissionRow, JournalCount, JournalRow, Statement, Value};
+use gateway::metrics::Counters;
+use gateway::sql::{self, AdmissionRow, CountersRow, JournalCount, JournalRow, Statement, Value};
 use serde::de::DeserializeOwned;
 use worker::{Result, SqlStorage, SqlStorageValue};
 
@@ -21,7 +22,9 @@ impl Storage {
     pub(crate) fn open(sql: SqlStorage) -> Result<Self> {
         let storage = Self { sql };
         storage.run(&sql::create_admission_rows())?;
-        storage.run(&sql::create_journal())?;
+        for statement in sql::create_journal() {
+            storage.run(&statement)?;
+        }
         Ok(storage)
     }
 
@@ -47,6 +50,17 @@ impl Storage {
     /// Deletes the held rows of tickets that have come back, in this turn.
     pub(crate) fn withdraw_journal(&self, tickets: &[TicketId]) -> Result<()> {
         self.run(&sql::withdraw_journal(tickets))
+    }
+
+    /// Stores the counts of all rows that were ever added, in this turn.
+    pub(crate) fn put_counters(&self, counters: &Counters) -> Result<()> {
+        self.run(&sql::put_counters(counters))
+    }
+
+    /// The counts as they were stored, encoded; None in a new object.
+    pub(crate) fn counters(&self) -> Result<Option<String>> {
+        let rows: Vec<CountersRow> = self.rows(&sql::read_counters())?;
+        Ok(rows.into_iter().next().map(|row| row.row))
     }
 
     /// The oldest rows of the journal that may be moved.

@@ -14,8 +14,8 @@ mod kinds;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gateway_tests::harness::{Chat, Gateway, Key, Server, random::Random};
@@ -248,7 +248,12 @@ async fn sums_are_those_of_the_rows(gateway: &Gateway, rows: &[Value]) {
     let report = gateway.admin("GET", "/api/stats/usage?granularity=day");
     let totals = report.send().await.expect(200).json()["totals"].clone();
     assert_eq!(totals["requests"], rows.len());
-    for field in ["prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens"] {
+    for field in [
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "total_tokens",
+    ] {
         let sum: u64 = rows.iter().filter_map(|row| row[field].as_u64()).sum();
         assert_eq!(totals[field], sum, "{field}");
     }

@@ -32,6 +32,7 @@ mod leaving;
 mod ledger;
 mod limits;
 mod logs;
+mod metrics;
 mod openapi;
 mod outage;
 mod overflow;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         state::trials(),
         canary::trials(),
         logs::trials(),
+        metrics::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),

@@ -82,16 +82,31 @@ impl Books {
             }
         }
         for (number, rows) in rows {
-            account.differences.push(format!("rows of nobody's request ({number:?}): {rows:#?}"));
+            account
+                .differences
+                .push(format!("rows of nobody's request ({number:?}): {rows:#?}"));
         }
-        let ids: BTreeSet<&str> = self.rows.iter().filter_map(|row| row["request_id"].as_str()).collect();
+        let ids: BTreeSet<&str> = self
+            .rows
+            .iter()
+            .filter_map(|row| row["request_id"].as_str())
+            .collect();
         if ids.len() != self.rows.len() {
-            account.differences.push(format!("{} ids of {} rows", ids.len(), self.rows.len()));
+            account
+                .differences
+                .push(format!("{} ids of {} rows", ids.len(), self.rows.len()));
         }
         account.print(self);
-        let missing: Vec<_> = ENDINGS.iter().filter(|ending| !account.endings.contains_key(*ending)).collect();
+        let missing: Vec<_> = ENDINGS
+            .iter()
+            .filter(|ending| !account.endings.contains_key(*ending))
+            .collect();
         assert!(missing.is_empty(), "did not occur: {missing:?}");
-        assert!(account.differences.is_empty(), "{} differences", account.differences.len());
+        assert!(
+            account.differences.is_empty(),
+            "{} differences",
+            account.differences.len()
+        );
     }
 
     /// Whether a kill came while it was under way, or within a second of its end.
@@ -128,7 +143,10 @@ impl Account {
         let Some(row) = rows.first() else {
             // Each kind here leaves a row, unless the process died before it was let in or had waited.
             check(seen.times == 0, "at the provider, and no row");
-            check(caught && matches!(told.saw, Saw::Break | Saw::OwnLeaving), "no row");
+            check(
+                caught && matches!(told.saw, Saw::Break | Saw::OwnLeaving),
+                "no row",
+            );
             self.caught_without_row += usize::from(caught);
             return faults;
         };
@@ -136,23 +154,40 @@ impl Account {
         *self.sources.entry(source.to_owned()).or_default() += 1;
         match source {
             "exact" => {
-                check(row["total_tokens"] == seen.tokens, "exact, and not what the ledger says");
+                check(
+                    row["total_tokens"] == seen.tokens,
+                    "exact, and not what the ledger says",
+                );
                 self.exact_tokens += seen.tokens;
             }
             "reserved" => check(caught, "reserved, and no kill caught it"),
             _ => {}
         }
-        let sum = |parts: [&str; 2]| parts.iter().filter_map(|part| row[part].as_u64()).sum::<u64>();
-        check(row["total_tokens"] == sum(["prompt_tokens", "completion_tokens"]), "the sum is wrong");
+        let sum = |parts: [&str; 2]| {
+            parts
+                .iter()
+                .filter_map(|part| row[part].as_u64())
+                .sum::<u64>()
+        };
+        check(
+            row["total_tokens"] == sum(["prompt_tokens", "completion_tokens"]),
+            "the sum is wrong",
+        );
         if caught {
             if let Saw::Answer { status, code } = &told.saw
                 && (code == "queue_timeout" || code == "queue_evicted")
             {
-                check((&row["status"], &row["error_code"]) == (&json!(status), &json!(code)), "refused, and another row");
+                check(
+                    (&row["status"], &row["error_code"]) == (&json!(status), &json!(code)),
+                    "refused, and another row",
+                );
             }
             return faults;
         }
-        check(row["attempts"] == seen.times, "other attempts than the ledger has");
+        check(
+            row["attempts"] == seen.times,
+            "other attempts than the ledger has",
+        );
         let expected = match &told.saw {
             Saw::Break => {
                 check(false, "the connection broke");
@@ -165,12 +200,26 @@ impl Account {
             Saw::Answer { status, code } if code.is_empty() => (*status, Value::Null),
             Saw::Answer { status, code } => (*status, json!(code)),
         };
-        check((&row["status"], &row["error_code"]) == (&json!(expected.0), &expected.1), "not what its client saw");
-        check(source == expected_source(told, seen), "another usage source than expected");
+        check(
+            (&row["status"], &row["error_code"]) == (&json!(expected.0), &expected.1),
+            "not what its client saw",
+        );
+        check(
+            source == expected_source(told, seen),
+            "another usage source than expected",
+        );
         let tokens = Tokens::of(told.number);
         if expected.0 == 200 && source == "exact" && seen.times == 1 {
-            let parts = (&row["prompt_tokens"], &row["completion_tokens"], &row["cached_tokens"]);
-            let told = (&json!(tokens.prompt), &json!(tokens.completion), &json!(tokens.cached));
+            let parts = (
+                &row["prompt_tokens"],
+                &row["completion_tokens"],
+                &row["cached_tokens"],
+            );
+            let told = (
+                &json!(tokens.prompt),
+                &json!(tokens.completion),
+                &json!(tokens.cached),
+            );
             check(parts == told, "not the parts that the provider reported");
         }
         match ending(told, row) {
@@ -196,7 +245,10 @@ impl Account {
             self.caught, self.caught_without_row
         );
         for ending in ENDINGS {
-            println!("  {:>6} {ending}", self.endings.get(ending).copied().unwrap_or(0));
+            println!(
+                "  {:>6} {ending}",
+                self.endings.get(ending).copied().unwrap_or(0)
+            );
         }
         println!("differences: {}", self.differences.len());
         for difference in self.differences.iter().take(PRINTED_MAX) {
@@ -215,7 +267,11 @@ fn expected_source(told: &Told, seen: Seen) -> &'static str {
         _ => true,
     };
     // Who was not let in has used nothing, and that is known.
-    if is_known || seen.times == 0 { "exact" } else { "estimated" }
+    if is_known || seen.times == 0 {
+        "exact"
+    } else {
+        "estimated"
+    }
 }
 
 /// The name of how a request ended; `None` if its kind does not end so.
@@ -227,7 +283,9 @@ fn ending(told: &Told, row: &Value) -> Option<&'static str> {
         (_, 504, "queue_timeout") => "queue timeout",
         (Kind::Plain, 200, "") => "plain, 200",
         (Kind::Streamed, 200, "") => "streamed, 200",
-        (Kind::Twin, 200, "") if row["request_id"].as_str()?.contains('~') => "same id as another, renamed",
+        (Kind::Twin, 200, "") if row["request_id"].as_str()?.contains('~') => {
+            "same id as another, renamed"
+        }
         (Kind::Twin, 200, "") => "plain, 200",
         (Kind::ClientError, 400..=499, "") => "upstream answered 4xx",
         (Kind::ServerError, 500..=599, "") => "upstream answered 5xx",

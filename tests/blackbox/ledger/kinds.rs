@@ -30,7 +30,13 @@ const MOODY: usize = 16;
 impl Place {
     pub(super) fn all() -> Vec<Self> {
         let moody = (0..MOODY).map(Self::Moody);
-        let others = [Self::Wide, Self::Narrow, Self::Closed, Self::Crowded, Self::Brief];
+        let others = [
+            Self::Wide,
+            Self::Narrow,
+            Self::Closed,
+            Self::Crowded,
+            Self::Brief,
+        ];
         others.into_iter().chain(moody).collect()
     }
 
@@ -59,7 +65,9 @@ impl Place {
         let name = self.name();
         let draft = gateway.server(&name).provider(provider).model(&name);
         let fields = fields.as_object().into_iter().flatten();
-        fields.fold(draft, |draft, (name, value)| draft.field(name, value.clone()))
+        fields.fold(draft, |draft, (name, value)| {
+            draft.field(name, value.clone())
+        })
     }
 }
 

@@ -43,7 +43,9 @@ async fn live(gateway: &Gateway) -> Value {
 }
 
 fn number(live: &Value, name: &str) -> u64 {
-    live[name].as_u64().unwrap_or_else(|| panic!("no {name}: {live}"))
+    live[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no {name}: {live}"))
 }
 
 /// Waits until the live figures are so; the most rows that the journal had meanwhile.
@@ -78,7 +80,10 @@ struct Load {
 impl Load {
     fn chat(&self) -> Chat {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let chat = self.chat.clone().header("x-request-id", &format!("row-{number}"));
+        let chat = self
+            .chat
+            .clone()
+            .header("x-request-id", &format!("row-{number}"));
         chat.demo(json!({"prompt_tokens": 20 + number % 50, "chunks": 3}))
     }
 
@@ -94,9 +99,18 @@ impl Load {
 /// A gateway with one server and chats for it, the first of which was served: what an isolate has never seen, it
 /// cannot know while the database fails.
 async fn staged(start: gateway_tests::harness::Start) -> (Gateway, Provider, Arc<Load>) {
-    let gateway = start.with_faults().variable("LOG_REQUESTS", "off").start().await;
+    let gateway = start
+        .with_faults()
+        .variable("LOG_REQUESTS", "off")
+        .start()
+        .await;
     let provider = Provider::start();
-    gateway.server(NAME).provider(&provider).model(NAME).create().await;
+    gateway
+        .server(NAME)
+        .provider(&provider)
+        .model(NAME)
+        .create()
+        .await;
     let key = gateway.key(NAME).create().await;
     gateway.in_force().await;
     let load = Load {
@@ -116,7 +130,11 @@ async fn check_rows(gateway: &Gateway, provider: &Provider) -> usize {
         let path = format!("/api/logs?limit=500{cursor}");
         let page = gateway.admin("GET", &path).send().await.expect(200).json();
         for row in page["items"].as_array().expect("items") {
-            assert_eq!((&row["status"], &row["usage_source"]), (&json!(200), &json!("exact")), "{row}");
+            assert_eq!(
+                (&row["status"], &row["usage_source"]),
+                (&json!(200), &json!("exact")),
+                "{row}"
+            );
             ids.push(row["request_id"].as_str().expect("an id").to_owned());
             tokens += row["total_tokens"].as_u64().expect("a number");
         }
@@ -127,7 +145,11 @@ async fn check_rows(gateway: &Gateway, provider: &Provider) -> usize {
     }
     let chats = provider.ledger().chats();
     let distinct: BTreeSet<&String> = ids.iter().collect();
-    assert_eq!((ids.len(), distinct.len()), (chats.len(), chats.len()), "one row each");
+    assert_eq!(
+        (ids.len(), distinct.len()),
+        (chats.len(), chats.len()),
+        "one row each"
+    );
     assert!(ids.iter().all(|id| !id.contains('~')), "none came twice");
     assert_eq!(tokens, chats.iter().map(|chat| chat.tokens).sum::<u64>());
     ids.len()
@@ -137,20 +159,27 @@ async fn check_rows(gateway: &Gateway, provider: &Provider) -> usize {
 fn memory(gateway: &Gateway, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.workerd_id()));
     let status = status.expect("workerd runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.expect("a number") / 1_024
 }
 
 async fn rows_outlive_a_database_that_fails_and_one_that_hangs() {
     let seconds = std::env::var("OUTAGE_SECONDS").map(|text| text.parse().expect("seconds"));
-    let half = seconds.map_or(Duration::ZERO, |seconds: u64| Duration::from_secs(seconds) / 2);
+    let half = seconds.map_or(Duration::ZERO, |seconds: u64| {
+        Duration::from_secs(seconds) / 2
+    });
     let (gateway, provider, load) = staged(Gateway::serve()).await;
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         clients.spawn(Arc::clone(&load).run());
     }
-    until(&gateway, "rows come and go", |live| number(live, "rpm_used") > 50).await;
+    until(&gateway, "rows come and go", |live| {
+        number(live, "rpm_used") > 50
+    })
+    .await;
     let memory_before = memory(&gateway, "VmRSS");
 
     let began = Instant::now();
@@ -193,13 +222,20 @@ async fn rows_outlive_a_process_that_dies_while_the_database_fails() {
     let state = TempDir::with_prefix("sluice-outage-").expect("a temporary directory");
     for how in [Database::Fails, Database::Hangs] {
         let path = state.path().join(format!("{how:?}"));
-        let serve = || Gateway::serve().state(&path).variable("FAULT_LEASE_MS", "4000");
+        let serve = || {
+            Gateway::serve()
+                .state(&path)
+                .variable("FAULT_LEASE_MS", "4000")
+        };
         let (gateway, provider, load) = staged(serve()).await;
         gateway.database(how).await;
         for _ in 0..5 {
             load.chat().send().await.expect(200);
         }
-        until(&gateway, "all of them have ended", |live| live["journal_rows"] == 5).await;
+        until(&gateway, "all of them have ended", |live| {
+            live["journal_rows"] == 5
+        })
+        .await;
         // Its permit is durable before it is used, and what came before it as well.
         let unfinished = tokio::spawn(load.chat().demo(json!({"hang": true})).send_if_it_lives());
         provider.ledger().wait_for_chats(7, SOON).await;
@@ -209,7 +245,12 @@ async fn rows_outlive_a_process_that_dies_while_the_database_fails() {
         // Nobody calls the limiter object: its alarm outlives the process, and ends the permit as well.
         let started = Instant::now();
         let rows = loop {
-            let page = gateway.admin("GET", "/api/logs").send().await.expect(200).json();
+            let page = gateway
+                .admin("GET", "/api/logs")
+                .send()
+                .await
+                .expect(200)
+                .json();
             let rows = page["items"].as_array().expect("items").clone();
             if rows.len() >= 7 {
                 break rows;
@@ -217,8 +258,16 @@ async fn rows_outlive_a_process_that_dies_while_the_database_fails() {
             assert!(started.elapsed() < SOON, "the rows do not come: {rows:#?}");
             tokio::time::sleep(POLL).await;
         };
-        let of = |source: &str| rows.iter().filter(|row| row["usage_source"] == source).count();
-        assert_eq!((rows.len(), of("exact"), of("reserved")), (7, 6, 1), "{rows:#?}");
+        let of = |source: &str| {
+            rows.iter()
+                .filter(|row| row["usage_source"] == source)
+                .count()
+        };
+        assert_eq!(
+            (rows.len(), of("exact"), of("reserved")),
+            (7, 6, 1),
+            "{rows:#?}"
+        );
     }
 }
 

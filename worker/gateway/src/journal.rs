@@ -28,13 +28,13 @@ pub const CLIENT_GONE: u16 = 499;
 pub const HELD: Duration = Duration::from_secs(10);
 
 /// A row as the journal keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The row.
     #[serde(flatten)]
     pub row: LogRow,
     /// Not moved before this instant, in milliseconds since the Unix epoch: the request may come back.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_until: Option<u64>,
 }
 

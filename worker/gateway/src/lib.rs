@@ -27,6 +27,7 @@ pub mod identity;
 pub mod journal;
 pub mod log;
 pub mod log_row;
+pub mod metrics;
 pub mod observer;
 #[cfg(feature = "openapi")]
 pub mod openapi;

@@ -36,6 +36,7 @@ pub enum Access {
 pub enum Route {
     Health,
     HealthReady,
+    Metrics,
     SessionBegin,
     SessionRead,
     SessionEnd,
@@ -104,6 +105,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/v1/models", |_| Route::Models),
     endpoint("GET", "/health", |_| Route::Health),
     endpoint("GET", "/health/ready", |_| Route::HealthReady),
+    endpoint("GET", "/metrics", |_| Route::Metrics),
     endpoint("POST", "/api/session", |_| Route::SessionBegin),
     endpoint("GET", "/api/session", |_| Route::SessionRead),
     endpoint("DELETE", "/api/session", |_| Route::SessionEnd),
@@ -147,6 +149,7 @@ impl Route {
             }
             Self::ChatCompletions | Self::Models => Access::Client,
             Self::SessionRead
+            | Self::Metrics
             | Self::ServersList
             | Self::ServerRead(_)
             | Self::ServerLive(_)

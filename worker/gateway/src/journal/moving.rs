@@ -142,7 +142,10 @@ mod tests {
         }
         assert!(moving.begins());
         moving.ended(true);
-        assert_eq!((moving.failures(), moving.alarm(9, None, NOW)), (0, in_seconds(1)));
+        assert_eq!(
+            (moving.failures(), moving.alarm(9, None, NOW)),
+            (0, in_seconds(1))
+        );
     }
 
     #[test]

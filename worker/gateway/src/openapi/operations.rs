@@ -126,6 +126,9 @@ pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
         Route::ServerTest(_) => Operation::new(SERVERS, "testServer", "Ask a server for its models")
             .says("With the stored key, within 10 s, beside its limits.")
             .answers::<ServerTestView>(views, 200, "What came of it, also where it failed."),
+        Route::Metrics => Operation::new(OPERATION, "readMetrics", "Gauges and counters for Prometheus")
+            .says("Text exposition format 0.0.4. Every series is of one server or of this location; names and meaning are in the operations guide.")
+            .answers_schema(200, "The samples.", "text/plain", json!({"type": "string"})),
         Route::Live => Operation::new(SERVERS, "listLive", "Queue and window of all servers right now")
             .fails(&[ErrorCode::ServerOverloaded])
             .answers::<List<LiveView>>(views, 200, "What the limiters say, in order; always one page."),

@@ -206,7 +206,10 @@ fn a_small_journal_needs_fault_injection() {
     assert_eq!(rows_max(&[on[0], on[1], small]), 20);
     let none = [on[0], on[1], ("FAULT_JOURNAL_ROWS", "0")];
     assert_eq!(rows_max(&none), ROWS_MAX);
-    assert_eq!(settings(&none).problems.len(), settings(&on).problems.len() + 1);
+    assert_eq!(
+        settings(&none).problems.len(),
+        settings(&on).problems.len() + 1
+    );
 }
 
 #[test]
