@@ -27,7 +27,7 @@ coverage: ## lines of the pure crates that their own tests run through
 check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 	@.make/check
 
-bench: ## latency and throughput beside the bare provider, on plain workerd
+bench: ## what the gateway costs beside a bare pass-through, on plain workerd
 	@.make/bench
 
 ledger: ## usage under kills: 20,000 requests of every kind, ten kills, against the provider's ledger
