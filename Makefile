@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench clean
+.PHONY: help setup dev serve build test coverage check bench ledger outage clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,12 @@ check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 
 bench: ## what the gateway costs beside a bare pass-through, on plain workerd
 	@.make/bench
+
+ledger: ## usage under kills: 20,000 requests of every kind, ten kills, against the provider's ledger
+	@.make/ledger
+
+outage: ## usage without D1: five minutes of requests while it fails and hangs
+	@.make/outage
 
 clean: ## what was built; tools and state stay
 	rm -rf build target
