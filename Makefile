@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench clean
+.PHONY: help setup dev serve build test coverage check bench deploy rollback backup restore release clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,5 +30,20 @@ check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 bench: ## latency and throughput beside the bare provider, on plain workerd
 	@.make/bench
 
+deploy: ## to Cloudflare, after a plan and a question; ENV=staging|production, DRY_RUN=1 works offline
+	@.make/deploy deploy
+
+rollback: ## the version before runs again on Cloudflare; ENV=staging|production VERSION=id
+	@.make/deploy rollback
+
+backup: ## the database of Cloudflare into backups/; ENV=staging|production FILE=file
+	@.make/deploy backup
+
+restore: ## a backup in the place of the database of Cloudflare; ENV=staging|production FILE=file
+	@.make/deploy restore
+
+release: ## what runs without this checkout, as dist/sluice-VERSION-SYSTEM.tar.gz, and a trial of it
+	@.make/release
+
 clean: ## what was built; tools and state stay
-	rm -rf build target
+	rm -rf build target dist
