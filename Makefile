@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench ledger outage deploy rollback backup restore release clean
+.PHONY: help setup dev serve build test coverage check bench ledger outage deploy rollback backup restore release stage screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,12 @@ restore: ## a backup in the place of the database of Cloudflare; ENV=staging|pro
 
 release: ## what runs without this checkout, as dist/sluice-VERSION-SYSTEM.tar.gz, and a trial of it
 	@.make/release
+
+stage: ## a gateway with demo data and a steady load, for work on the console; PORT=8790
+	@.make/stage
+
+screenshots: ## pictures of every page of the console into docs/screenshots
+	@.make/screenshots
 
 clean: ## what was built; tools and state stay
 	rm -rf build target dist
