@@ -24,6 +24,8 @@ export const control = {
   async fetch(request, env, ctx) {
     const url = new URL(request.url);
     if (url.pathname === "/storage") return env.STORAGE.fetch("http://d1/ready");
+    // Only where the launcher lets faults be injected does the database know what this is.
+    if (url.pathname === "/storage/fault") return env.STORAGE.fetch(`http://d1/fault${url.search}`);
     if (url.pathname !== "/scheduled") return new Response(null, { status: 404 });
     const gateway = new Gateway(ctx, env);
     if (typeof gateway.scheduled !== "function") return new Response(null, { status: 404 });
@@ -40,9 +42,15 @@ async function fetchPage(request, env, ctx) {
   if (request.method === "GET" || request.method === "HEAD") {
     const file = await env.FILES.fetch(request);
     if (file.status !== 404) return file;
-    if (request.headers.get("sec-fetch-mode") === "navigate") return env.ASSETS.fetch(request);
+    if (isNavigation(request)) return env.ASSETS.fetch(request);
   }
   return new Gateway(ctx, env).fetch(request);
+}
+
+/** Somebody wants a page: a browser that goes somewhere, or one that is too old to say so. */
+function isNavigation({ headers }) {
+  const mode = headers.get("sec-fetch-mode");
+  return mode === "navigate" || (mode === null && (headers.get("accept") ?? "").includes("text/html"));
 }
 
 function isWorkerFirst(path) {

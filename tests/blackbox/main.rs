@@ -18,10 +18,12 @@ mod backpressure;
 mod canary;
 mod clients;
 mod configuration;
+mod console;
 mod crowd;
 mod dev;
 mod disk;
 mod docs;
+mod endpoints;
 mod fidelity;
 mod hardening;
 mod identity;
@@ -29,6 +31,7 @@ mod immediate;
 mod journal;
 mod keys;
 mod leaving;
+mod ledger;
 mod limits;
 mod logs;
 mod metrics;
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         clients::trials(),
         streaming::trials(),
         queue::trials(),
+        endpoints::trials(),
         fidelity::trials(),
         answers::trials(),
         refusals::trials(),
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         restart::trials(),
         usage::trials(),
         journal::trials(),
+        ledger::trials(),
         dev::trials(),
     ]);
     let waiting = joined([
@@ -116,7 +121,11 @@ fn main() -> ExitCode {
         limits::trials(),
         backpressure::waiting_trials(),
     ]);
-    let outside = joined([openapi::trials(), docs::browser_trials()]);
+    let outside = joined([
+        openapi::trials(),
+        docs::browser_trials(),
+        console::browser_trials(),
+    ]);
     let all_at_once = waiting.len();
     runtime().spawn(end_when_interrupted());
     let rounds = [

@@ -8,6 +8,7 @@
 mod documents;
 mod environments;
 mod metrics;
+mod monitoring;
 mod openapi;
 mod promises;
 mod provider;

@@ -35,8 +35,8 @@ fn limited_server() -> Server {
     }
 }
 
-#[test]
-fn every_metric_stands_in_the_documents_with_its_type_and_labels() {
+/// What `GET /metrics` says where every metric has a sample.
+pub(crate) fn complete_text() -> String {
     let live = Live {
         next_grant_in: Some(Duration::ZERO),
         ..Live::default()
@@ -51,7 +51,12 @@ fn every_metric_stands_in_the_documents_with_its_type_and_labels() {
         config_age_ms: 0,
         now: Instant::from_millis(0),
     };
-    let text = metrics::render(location, &servers);
+    metrics::render(location, &servers)
+}
+
+#[test]
+fn every_metric_stands_in_the_documents_with_its_type_and_labels() {
+    let text = complete_text();
     let types: Vec<(&str, &str)> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))

@@ -100,7 +100,7 @@ pub(crate) async fn handle(
         | Route::HealthReady
         | Route::SessionBegin
         | Route::SessionEnd
-        | Route::ChatCompletions
+        | Route::Inference(_)
         | Route::Models => Err(GatewayError::internal(
             "a route that needs no identity came too far",
         )),
