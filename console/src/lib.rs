@@ -17,6 +17,8 @@ pub mod errors;
 pub mod figures;
 pub mod i18n;
 pub mod icons;
+pub mod keys_form;
+pub mod keys_snippets;
 pub mod query;
 pub mod range;
 pub mod route;
