@@ -27,7 +27,7 @@ use crate::keys_form::matches;
 use crate::navigation::{param, set_params};
 use crate::remote::{Remote, load};
 use crate::session;
-use crate::task::{Tasks, use_tasks};
+use crate::task::{self, Tasks, use_tasks};
 
 /// The most that the API gives at a time.
 const PAGE: &str = "/api/keys?limit=500";
@@ -92,7 +92,7 @@ impl Desk {
 
     /// Shows a secret, once.
     pub fn show(self, created: Created) {
-        batch(move || {
+        task::batch(move || {
             self.put(created.view.clone());
             self.copied.set(false);
             self.secret.set(Some(created));

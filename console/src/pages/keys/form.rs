@@ -20,6 +20,7 @@ use crate::intl;
 use crate::keys_form::{Draft, Expiry, Missing};
 use crate::navigation::set_params;
 use crate::range::milliseconds;
+use crate::task;
 
 /// So many models are suggested.
 const SUGGESTIONS_MAX: usize = 16;
@@ -64,7 +65,7 @@ impl Fields {
 
     /// Forgets it all.
     pub fn clear(self) {
-        batch(move || {
+        task::batch(move || {
             self.name.set(String::new());
             self.app.set(String::new());
             self.models.set(Vec::new());
@@ -134,7 +135,7 @@ pub fn KeyForm(#[prop(default, setter(strip_option))] key: Option<Key>) -> View 
             return;
         }
         failure.set(None);
-        let draft = untrack(|| fields.draft(ended));
+        let draft = fields.draft(ended);
         nameless.set(fields.name.with_untracked(|name| name.trim().is_empty()));
         timeless.set(draft.is_err());
         let Ok(draft) = draft else {
