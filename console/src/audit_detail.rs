@@ -58,7 +58,9 @@ pub fn changes(entries: &[AuditView]) -> Vec<Vec<Change>> {
                 "update" => object.get(field.as_str()).map(|before| (*before).clone()),
                 _ => None,
             };
-            let nothing_new = entry.action == "create" && is_nothing(after);
+            // A new object is enabled and without limits, unless it says so.
+            let plain = is_nothing(after) || (field == "enabled" && after == &Value::Bool(true));
+            let nothing_new = entry.action == "create" && plain;
             let repeated = before.as_ref() == Some(after) && field != "api_key";
             if field != "ids" && !nothing_new && !repeated {
                 changes.push(Change {
@@ -155,13 +157,7 @@ mod tests {
         );
         assert_eq!(read[1], [change("name", None, json!("B"))]);
         assert_eq!(read[2], [change("name", Some(json!("X")), json!("Y"))]);
-        assert_eq!(
-            read[3],
-            [
-                change("name", None, json!("X")),
-                change("enabled", None, json!(true)),
-            ]
-        );
+        assert_eq!(read[3], [change("name", None, json!("X"))]);
     }
 
     #[test]

@@ -55,6 +55,7 @@ crate::messages! {
 
     sending: "Sending", "正在发送";
     place(position: &str): "{position} in the queue", "排在第 {position} 位";
+    place_label: "Place in the queue", "在队列中的位置";
     next: "Next in the queue", "下一个就轮到";
     estimate(span: &str): "about {span} to go", "大约还需 {span}";
     estimate_none: "No estimate yet", "暂无预计时间";

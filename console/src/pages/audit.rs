@@ -208,7 +208,12 @@ fn by_day(entries: &[AuditView], known: &Existing) -> Vec<Day> {
         now.or_else(|| told.get(id).cloned()).unwrap_or_else(|| id.to_owned())
     };
     let mut days: Vec<Day> = Vec::new();
-    for (entry, changes) in entries.iter().zip(changes(entries)) {
+    for (entry, mut changes) in entries.iter().zip(changes(entries)) {
+        if entry.action == "create" {
+            // The sentence has it, unless the object is called otherwise now.
+            let called = name(&entry.target_id);
+            changes.retain(|change| change.field != "name" || change.after != called);
+        }
         let object = match known.objects.get(&entry.target_id) {
             _ if entry.target_id.is_empty() => Object::None,
             Some((name, path)) => Object::There {

@@ -6,7 +6,7 @@
 use sycamore::prelude::*;
 
 use super::{Created, Desk};
-use crate::browser::window;
+use crate::browser::{focus_first, window};
 use crate::components::{
     Button, Card, CopyButton, Field, Kind, Segmented, SelectInput, icon, render,
 };
@@ -28,6 +28,10 @@ pub fn Secret(on_done: impl Fn() + 'static) -> View {
     };
     let (secret, shown) = (created.key.clone(), created.key.clone());
     let copied = desk.copied;
+    // The button that was pressed is gone with the form.
+    on_mount(|| {
+        focus_first(".keys-secret button");
+    });
     view! {
         div(class="dialog-body") {
             div(class=if copied.get() { "keys-once is-copied" } else { "keys-once" }, role="status") {

@@ -227,7 +227,7 @@ fn Queue() -> View {
                 span(class="playground-number", aria-hidden="true") { (intl::integer(place.get())) }
                 div {
                     p(class="playground-place-words") {
-                        (if place.get() == 1 { playground::next().to_owned() } else { playground::place(&intl::integer(place.get())) })
+                        (if place.get() == 1 { playground::next() } else { playground::place_label() })
                     }
                     p(class="is-soft") { (estimate()) " · " (waited()) }
                 }
