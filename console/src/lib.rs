@@ -28,6 +28,7 @@ pub mod query;
 pub mod range;
 pub mod route;
 pub mod series;
+pub mod server_form;
 
 #[cfg(target_arch = "wasm32")]
 pub mod api;

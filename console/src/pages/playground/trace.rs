@@ -141,7 +141,9 @@ fn spent(desk: Desk, facts: &Facts) -> Spent {
     }
 }
 
+/// Only what came as far as a server has a row.
 fn log_path(desk: Desk) -> Option<String> {
+    desk.run.header("x-gateway-server")?;
     let id = desk.run.header("x-request-id")?;
     Some(Route::Log(id).path())
 }
