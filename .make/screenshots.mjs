@@ -25,12 +25,13 @@ const PAGES = [
   { name: "servers", path: "/servers", seen: "#page-title" },
   { name: "server", path: "/servers/{server}", seen: "dialog[open] .form-group" },
   { name: "server-new", path: "/servers/new", seen: "dialog[open] .form-group" },
-  { name: "keys", path: "/keys", seen: "#page-title" },
+  { name: "keys", path: "/keys", seen: ".keys-table" },
+  { name: "key-new", path: "/keys?new=1", seen: "#key-name" },
   { name: "usage", path: "/usage?range=7d", seen: "#page-title" },
   { name: "logs", path: "/logs", seen: "#page-title" },
   { name: "log", path: "/logs/{log}", seen: "#page-title" },
-  { name: "playground", path: "/playground", seen: "#page-title" },
-  { name: "audit", path: "/audit", seen: "#page-title" },
+  { name: "playground", path: "/playground", seen: ".playground-composer" },
+  { name: "audit", path: "/audit", seen: ".audit-entry" },
   { name: "lost", path: "/nothing-here", seen: "#page-title" },
 ];
 

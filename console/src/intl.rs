@@ -97,6 +97,18 @@ pub fn day(milliseconds: u64) -> String {
     )
 }
 
+/// The date with its weekday and year.
+#[must_use]
+pub fn long_day(milliseconds: u64) -> String {
+    let options = [
+        ("weekday", "long"),
+        ("year", "numeric"),
+        ("month", "long"),
+        ("day", "numeric"),
+    ];
+    date(milliseconds, "long-day", &options)
+}
+
 /// The time of day with seconds.
 #[must_use]
 pub fn time_of_day(milliseconds: u64) -> String {
