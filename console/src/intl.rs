@@ -97,6 +97,28 @@ pub fn day(milliseconds: u64) -> String {
     )
 }
 
+/// The date of a day of statistics: these are days of UTC, whatever the time zone here.
+#[must_use]
+pub fn utc_day(milliseconds: u64) -> String {
+    let options = [("month", "short"), ("day", "numeric"), ("timeZone", "UTC")];
+    date(milliseconds, "utc-day", &options)
+}
+
+/// Date and time of day to the millisecond.
+#[must_use]
+pub fn precise_time(milliseconds: u64) -> String {
+    let options = [
+        ("year", "numeric"),
+        ("month", "short"),
+        ("day", "numeric"),
+        ("hour", "2-digit"),
+        ("minute", "2-digit"),
+        ("second", "2-digit"),
+        ("fractionalSecondDigits", "3"),
+    ];
+    date(milliseconds, "precise", &options)
+}
+
 /// The time of day with seconds.
 #[must_use]
 pub fn time_of_day(milliseconds: u64) -> String {

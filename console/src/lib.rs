@@ -17,10 +17,16 @@ pub mod errors;
 pub mod figures;
 pub mod i18n;
 pub mod icons;
+pub mod logs_query;
+pub mod logs_timeline;
 pub mod query;
 pub mod range;
 pub mod route;
 pub mod series;
+pub mod usage_series;
+pub mod usage_table;
+pub mod usage_view;
+pub mod usage_window;
 
 #[cfg(target_arch = "wasm32")]
 pub mod api;
