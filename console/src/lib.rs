@@ -13,6 +13,7 @@
     reason = "components return views, and handlers are given their events"
 )]
 
+pub mod attention;
 pub mod errors;
 pub mod figures;
 pub mod i18n;
