@@ -87,6 +87,19 @@ pub fn short_date_time(milliseconds: u64) -> String {
     date(milliseconds, "short-date-time", &options)
 }
 
+/// Date without the year, and time of day with seconds.
+#[must_use]
+pub fn stamp(milliseconds: u64) -> String {
+    let options = [
+        ("month", "short"),
+        ("day", "numeric"),
+        ("hour", "2-digit"),
+        ("minute", "2-digit"),
+        ("second", "2-digit"),
+    ];
+    date(milliseconds, "stamp", &options)
+}
+
 /// The date alone.
 #[must_use]
 pub fn day(milliseconds: u64) -> String {

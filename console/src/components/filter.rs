@@ -67,14 +67,19 @@ pub fn FilterText(
     id: &'static str,
     param: &'static str,
     #[prop(setter(into))] label: Text,
-    #[prop(default = Vec::new().into(), setter(into))] suggestions: MaybeDyn<Vec<String>>,
+    #[prop(default, setter(strip_option, into))] suggestions: Option<MaybeDyn<Vec<String>>>,
     #[prop(default = 256)] most: u32,
 ) -> View {
     let value = create_selector(move || self::param(param).unwrap_or_default());
     let list = format!("{id}-list");
-    let (named, offered) = (list.clone(), suggestions);
+    let named = suggestions.is_some().then(|| list.clone());
+    let class = if named.is_some() {
+        "filter is-list"
+    } else {
+        "filter"
+    };
     view! {
-        label(class=if value.with(String::is_empty) { "filter" } else { "filter is-set" }) {
+        label(class=format!("{class}{}", if value.with(String::is_empty) { "" } else { " is-set" })) {
             span(class="filter-label") { (label.get_clone()) }
             input(
                 id=id,
@@ -92,9 +97,14 @@ pub fn FilterText(
                     if let Some(input) = input { put(param, input.value().trim()); }
                 },
             )
-            datalist(id=list) {
-                (offered.get_clone().into_iter().map(|one| view! { option(value=one) {} }).collect::<Vec<_>>())
-            }
+            (suggestions.clone().map(|offered| {
+                let list = list.clone();
+                view! {
+                    datalist(id=list) {
+                        (offered.get_clone().into_iter().map(|one| view! { option(value=one) {} }).collect::<Vec<_>>())
+                    }
+                }
+            }))
         }
     }
 }

@@ -32,6 +32,8 @@ const PRESETS: [Preset; 3] = [Preset::Day, Preset::Week, Preset::Month];
 /// The statistics that the page shows.
 #[derive(Clone, PartialEq)]
 struct Report {
+    /// What was asked.
+    asked: Query,
     window: Window,
     by: By,
     rows: Vec<UsageView>,
@@ -119,7 +121,7 @@ fn content(state: State) -> View {
                         tiles::Tiles(state=state, report=report)
                         (if truncated.get() { view! { p(class="usage-note", role="status") { (usage::truncated()) } } } else { View::new() })
                         chart::ChartCard(state=state, report=report)
-                        table::TableCard(state=state, report=report)
+                        table::TableCard(report=report)
                     }
                 })
             }
@@ -273,6 +275,7 @@ async fn gather(wanted: Query, window: Window, by: By) -> Result<Report, Failure
         cursor = answer.next_cursor;
         if cursor.is_none() || answers >= ANSWERS_MAX {
             return Ok(Report {
+                asked: wanted,
                 window,
                 by,
                 rows,

@@ -65,11 +65,11 @@ pub(super) fn ChartCard(state: State, report: ReadSignal<Report>) -> View {
             hint=per,
             actions=render(move || view! { (kinds(state, report)) }),
         ) {
+            (legend(all, off))
             (match shape.get() {
                 (true, tones) => view! { Chart(label=name, measure=Measure::Span, draw=Draw::Lines, figure=figure, tones=tones, frame=Frame::Pointer) },
                 (false, tones) => view! { Chart(label=name, measure=Measure::Count, draw=Draw::Stacked, figure=figure, tones=tones, frame=Frame::Pointer) },
             })
-            (legend(all, off))
         }
     }
 }

@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use gateway::admin_api::UsageFigures;
 use sycamore::prelude::*;
 
-use super::{Report, State};
+use super::Report;
 use crate::api::{self, UsageReport};
 use crate::components::{Card, Sort, SortHeader, Sorting, icon};
 use crate::errors::Failure;
@@ -23,8 +23,7 @@ use crate::range::{Step, milliseconds, time};
 use crate::remote;
 use crate::usage_series::{groups, tone};
 use crate::usage_table::{COLUMNS, Column, Row, sort};
-use crate::usage_view::{By, FILTERS, asked};
-use crate::usage_window::Window;
+use crate::usage_view::{By, FILTERS};
 
 /// Percentiles are asked for so many groups.
 const ASKED_MAX: usize = 24;
@@ -38,7 +37,7 @@ const BY_TIME: Sort = Sort::new(&COLUMNS, Sorting { column: "name", descending: 
 
 /// The card.
 #[component(inline_props)]
-pub(super) fn TableCard(state: State, report: ReadSignal<Report>) -> View {
+pub(super) fn TableCard(report: ReadSignal<Report>) -> View {
     let by = create_selector(move || report.with(|report| report.by));
     let percentiles = percentiles(report);
     let rows = create_memo(move || {
@@ -64,7 +63,7 @@ pub(super) fn TableCard(state: State, report: ReadSignal<Report>) -> View {
                         By::Model => head(BY_GROUP, usage::model),
                     })
                     tbody {
-                        (rows.get_clone().into_iter().take(ROWS_MAX).map(|row| body(row, state, report)).collect::<Vec<_>>())
+                        (rows.get_clone().into_iter().take(ROWS_MAX).map(|row| body(row, report)).collect::<Vec<_>>())
                     }
                     tfoot { (foot(report)) }
                 }
@@ -89,25 +88,26 @@ fn percentiles(report: ReadSignal<Report>) -> remote::Remote<BTreeMap<String, Us
                 let ids = groups.into_iter().map(|group| group.id);
                 ids.filter(|id| !id.is_empty()).take(ASKED_MAX).collect()
             };
-            (report.window, report.by, ids, report.totals.requests)
+            (report.asked.clone(), report.by, ids, report.totals.requests)
         })
     });
     remote::load_by(move || {
-        let (window, by, ids, _) = wanted.get_clone();
-        ask(query_untracked(), window, by, ids)
+        let (asked, by, ids, _) = wanted.get_clone();
+        ask(asked, by, ids)
     })
 }
 
-/// The filters belong to the rows, which come later than the query changes.
-fn query_untracked() -> Query {
-    untrack(query)
-}
-
-async fn ask(page: Query, window: Window, by: By, ids: Vec<String>) -> Result<BTreeMap<String, UsageFigures>, Failure> {
+async fn ask(
+    asked: Query,
+    by: By,
+    ids: Vec<String>,
+) -> Result<BTreeMap<String, UsageFigures>, Failure> {
     let mut all = BTreeMap::new();
     for some in ids.chunks(AT_ONCE) {
         let calls = some.iter().map(|id| {
-            let one = asked(&page, window, By::Nothing)
+            let one = asked
+                .clone()
+                .with("group_by", None)
                 .with(by.name(), Some(id))
                 .with("limit", Some("1"));
             async move {
@@ -169,25 +169,25 @@ fn head(sort: Sort, name: fn() -> &'static str) -> View {
             tr {
                 SortHeader(sort=sort, column="name", label=name)
                 SortHeader(sort=sort, column="requests", label=usage::requests, number=true)
+                SortHeader(sort=sort, column="tokens", label=usage::tokens, number=true)
                 SortHeader(sort=sort, column="errors", label=usage::errors, number=true)
-                SortHeader(sort=sort, column="timeouts", label=usage::timeouts, number=true)
-                SortHeader(sort=sort, column="evictions", label=usage::evictions, number=true)
-                SortHeader(sort=sort, column="cancelled", label=usage::cancelled, number=true)
                 SortHeader(sort=sort, column="queued", label=usage::queued_requests, number=true)
                 SortHeader(sort=sort, column="wait_p50", label=usage::wait_p50, number=true)
                 SortHeader(sort=sort, column="wait_p95", label=usage::wait_p95, number=true)
                 SortHeader(sort=sort, column="latency_p50", label=usage::latency_p50, number=true)
                 SortHeader(sort=sort, column="latency_p95", label=usage::latency_p95, number=true)
+                SortHeader(sort=sort, column="timeouts", label=usage::timeouts, number=true)
+                SortHeader(sort=sort, column="evictions", label=usage::evictions, number=true)
+                SortHeader(sort=sort, column="cancelled", label=usage::cancelled, number=true)
                 SortHeader(sort=sort, column="prompt", label=usage::prompt, number=true)
                 SortHeader(sort=sort, column="completion", label=usage::completion, number=true)
                 SortHeader(sort=sort, column="cached", label=usage::cached, number=true)
-                SortHeader(sort=sort, column="tokens", label=usage::tokens, number=true)
             }
         }
     }
 }
 
-fn body(row: Row, state: State, report: ReadSignal<Report>) -> View {
+fn body(row: Row, report: ReadSignal<Report>) -> View {
     let cells = cells(&row.figures);
     let Row { id, label, tone, figures: _ } = row;
     let name = match tone {
@@ -206,7 +206,6 @@ fn body(row: Row, state: State, report: ReadSignal<Report>) -> View {
             }
         }
     };
-    let _ = state;
     view! { tr { th(scope="row") { (name) } (cells) } }
 }
 
@@ -217,7 +216,7 @@ fn links(id: &str, report: ReadSignal<Report>) -> (String, String) {
         By::Server | By::App => By::Model,
         By::Model | By::Nothing => By::App,
     };
-    let page = query_untracked();
+    let page = untrack(query);
     let into = page
         .clone()
         .with(by.name(), Some(id))
@@ -272,19 +271,19 @@ fn cells(of: &UsageFigures) -> View {
     };
     vec![
         count(usage::requests(), of.requests),
+        tokens(usage::tokens(), of.total_tokens),
         errors,
-        count(usage::timeouts(), of.queue_timeouts),
-        count(usage::evictions(), of.queue_evictions),
-        count(usage::cancelled(), of.cancelled),
         share(usage::queued_requests(), of.queued_requests),
         span(usage::wait_p50(), of.queue_wait_p50_ms),
         span(usage::wait_p95(), of.queue_wait_p95_ms),
         span(usage::latency_p50(), of.latency_p50_ms),
         span(usage::latency_p95(), of.latency_p95_ms),
+        count(usage::timeouts(), of.queue_timeouts),
+        count(usage::evictions(), of.queue_evictions),
+        count(usage::cancelled(), of.cancelled),
         tokens(usage::prompt(), of.prompt_tokens),
         tokens(usage::completion(), of.completion_tokens),
         tokens(usage::cached(), of.cached_tokens),
-        tokens(usage::tokens(), of.total_tokens),
     ]
     .into()
 }

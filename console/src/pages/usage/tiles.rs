@@ -107,11 +107,15 @@ fn delta(state: State, subject: Subject, now: &UsageFigures) -> View {
     let Some(change) = pair.and_then(|(now, before)| change(lossy(now), lossy(before))) else {
         return View::new();
     };
+    // Less than the last digit that would be written.
+    if change.abs() < 0.000_5 {
+        return View::new();
+    }
     let share = intl::percent(change.abs());
     let (symbol, words) = if change < 0.0 {
-        (Icon::Down, usage::less(&share))
+        (Icon::Fall, usage::less(&share))
     } else {
-        (Icon::Up, usage::more(&share))
+        (Icon::Rise, usage::more(&share))
     };
     // More of these is worse; more of the others is neither.
     let tone = match (subject, change) {
