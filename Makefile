@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench clean
+.PHONY: help setup dev serve build test coverage check bench stage screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,12 @@ check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 
 bench: ## latency and throughput beside the bare provider, on plain workerd
 	@.make/bench
+
+stage: ## a gateway with demo data and a steady load, for work on the console; PORT=8790
+	@.make/stage
+
+screenshots: ## pictures of every page of the console into docs/screenshots
+	@.make/screenshots
 
 clean: ## what was built; tools and state stay
 	rm -rf build target

@@ -24,6 +24,7 @@ pub mod query;
 pub mod range;
 pub mod route;
 pub mod series;
+pub mod server_form;
 pub mod usage_series;
 pub mod usage_table;
 pub mod usage_view;

@@ -66,7 +66,8 @@ fn row(list: ReadSignal<List<LiveView>>, id: String) -> View {
                 .unwrap_or_default()
         })
     });
-    let state = create_selector(move || live.with(|live| live.as_ref().map_or(State::Idle, state)));
+    let state =
+        create_selector(move || live.with(|live| live.as_ref().map_or(State::Idle, state_of)));
     let class = move || {
         if state.get() == State::Disabled {
             "live-row is-off"
@@ -94,7 +95,7 @@ fn row(list: ReadSignal<List<LiveView>>, id: String) -> View {
 
 /// What a server is doing, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub enum State {
     Disabled,
     Paused,
     BackingOff,
@@ -104,7 +105,9 @@ enum State {
     Idle,
 }
 
-fn state(live: &LiveView) -> State {
+/// What a server is doing now.
+#[must_use]
+pub fn state_of(live: &LiveView) -> State {
     if !live.enabled {
         State::Disabled
     } else if [live.rpm_limit, live.tpm_limit, live.max_concurrency].contains(&Some(0)) {
@@ -122,7 +125,8 @@ fn state(live: &LiveView) -> State {
     }
 }
 
-fn badge(state: State) -> View {
+/// The word for it.
+pub fn badge(state: State) -> View {
     let (tone, word): (Tone, fn() -> &'static str) = match state {
         State::Disabled => (Tone::Neutral, overview::state_disabled),
         State::Paused => (Tone::Warning, overview::state_paused),
