@@ -100,6 +100,18 @@ pub fn stamp(milliseconds: u64) -> String {
     date(milliseconds, "stamp", &options)
 }
 
+/// The time of day to the millisecond.
+#[must_use]
+pub fn precise_time_of_day(milliseconds: u64) -> String {
+    let options = [
+        ("hour", "2-digit"),
+        ("minute", "2-digit"),
+        ("second", "2-digit"),
+        ("fractionalSecondDigits", "3"),
+    ];
+    date(milliseconds, "precise-time", &options)
+}
+
 /// The date alone.
 #[must_use]
 pub fn day(milliseconds: u64) -> String {

@@ -27,7 +27,7 @@ pub(super) fn large(row: &LogView) -> View {
     let instants: Vec<View> = instants(&all, row.total_ms)
         .into_iter()
         .map(|(name, after)| {
-            let time = intl::precise_time(began.saturating_add(after));
+            let time = intl::precise_time_of_day(began.saturating_add(after));
             let after = format!("+{}", intl::span(after));
             view! { li { span { (name) } span(class="is-soft") { (time.clone()) } span(class="logs-after") { (after.clone()) } } }
         })
