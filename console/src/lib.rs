@@ -21,6 +21,8 @@ pub mod i18n;
 pub mod icons;
 pub mod keys_form;
 pub mod keys_snippets;
+pub mod logs_query;
+pub mod logs_timeline;
 pub mod playground_answer;
 pub mod playground_events;
 pub mod playground_request;
@@ -29,6 +31,10 @@ pub mod range;
 pub mod route;
 pub mod series;
 pub mod server_form;
+pub mod usage_series;
+pub mod usage_table;
+pub mod usage_view;
+pub mod usage_window;
 
 #[cfg(target_arch = "wasm32")]
 pub mod api;
