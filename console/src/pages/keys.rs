@@ -11,6 +11,7 @@ pub mod panels;
 pub mod row;
 pub mod secret;
 
+use console_macros::view;
 use serde::Deserialize;
 use sycamore::prelude::*;
 
@@ -177,10 +178,13 @@ fn Listed(list: ReadSignal<List<Key>>) -> View {
     let desk = use_context::<Desk>();
     let wanted = create_signal(param("q").unwrap_or_default());
     create_effect(move || {
-        wanted.with(|wanted| set_params(&[("q", Some(wanted.trim()).filter(|text| !text.is_empty()))]));
+        wanted.with(|wanted| {
+            set_params(&[("q", Some(wanted.trim()).filter(|text| !text.is_empty()))])
+        });
     });
     let searchable = create_selector(move || {
-        list.with(|list| list.items.len() >= SEARCH_FROM) || wanted.with(|wanted| !wanted.is_empty())
+        list.with(|list| list.items.len() >= SEARCH_FROM)
+            || wanted.with(|wanted| !wanted.is_empty())
     });
     let shown = create_memo(move || {
         let found = list.with(|list| {
@@ -254,7 +258,10 @@ fn More(desk: Desk) -> View {
     let busy = create_signal(false);
     let tasks = use_tasks();
     let press = move |_| {
-        let next = desk.list.data.with_untracked(|list| list.as_ref()?.next_cursor.clone());
+        let next = desk
+            .list
+            .data
+            .with_untracked(|list| list.as_ref()?.next_cursor.clone());
         let Some(next) = next else { return };
         busy.set(true);
         tasks.run(async move {

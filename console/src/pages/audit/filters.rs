@@ -4,6 +4,7 @@
 //! change of one goes back to the newest entries.
 
 use admission::time::Instant;
+use console_macros::view;
 use gateway::admin_api::rfc3339;
 use sycamore::prelude::*;
 use web_sys::Event;
@@ -61,11 +62,14 @@ pub fn Filters(chosen: ReadSignal<Option<String>>) -> View {
         _ => Kinds::All,
     });
     let choose = |kind| {
-        put("target_kind", match kind {
-            Kinds::All => None,
-            Kinds::Servers => Some("server"),
-            Kinds::Keys => Some("key"),
-        });
+        put(
+            "target_kind",
+            match kind {
+                Kinds::All => None,
+                Kinds::Servers => Some("server"),
+                Kinds::Keys => Some("key"),
+            },
+        );
     };
     let kinds = vec![
         (Kinds::All, audit::everything.into()),
@@ -82,7 +86,8 @@ pub fn Filters(chosen: ReadSignal<Option<String>>) -> View {
     create_effect(move || actor.set(param("actor").unwrap_or_default()));
     let options = || {
         let all = ACTIONS.iter();
-        all.map(|(value, words)| ((*value).to_owned(), words().to_owned())).collect::<Vec<_>>()
+        all.map(|(value, words)| ((*value).to_owned(), words().to_owned()))
+            .collect::<Vec<_>>()
     };
     let filtered = create_selector(is_filtered);
     view! {

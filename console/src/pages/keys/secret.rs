@@ -3,6 +3,7 @@
 //! Owns what stands in the panel after a key was created or rotated: the secret with a button to copy it, the
 //! warning that it is shown once, and calls that are ready to run with it.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::{Created, Desk};
@@ -95,7 +96,13 @@ fn Usage(created: Created) -> View {
             )
         }
     });
-    let options = move || usable.with(|all| all.iter().map(|one| (one.clone(), one.clone())).collect::<Vec<_>>());
+    let options = move || {
+        usable.with(|all| {
+            all.iter()
+                .map(|one| (one.clone(), one.clone()))
+                .collect::<Vec<_>>()
+        })
+    };
     let copied = desk.copied;
     view! {
         Card(title=keys::use_it, hint=keys::use_hint, actions=choose, class="keys-use") {

@@ -122,7 +122,9 @@ impl Run {
     /// Ends it by hand; its future must be dropped as well.
     pub fn stop(self) {
         if self.phase.with_untracked(Phase::is_busy) {
-            let waiting = self.phase.with_untracked(|phase| matches!(phase, Phase::Queued { .. }));
+            let waiting = self
+                .phase
+                .with_untracked(|phase| matches!(phase, Phase::Queued { .. }));
             self.end(Phase::Stopped { waiting });
         }
     }

@@ -3,6 +3,7 @@
 //! Owns what is told about a request besides its text: how its time was spent, what it used, the headers of the
 //! gateway, and the same request as a command.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::Desk;
@@ -62,7 +63,9 @@ pub fn Figures() -> View {
         }
         None => dash(),
     };
-    let pace = facts.tokens.and_then(|tokens| speed(tokens.completion, facts.first_ms?, facts.end_ms?));
+    let pace = facts
+        .tokens
+        .and_then(|tokens| speed(tokens.completion, facts.first_ms?, facts.end_ms?));
     let pace = match pace {
         Some(pace) => view! { (playground::per_second(&intl::compact(pace))) },
         None => dash(),
@@ -101,7 +104,11 @@ pub fn Figures() -> View {
 
 fn timeline(spent: &Spent) -> View {
     let parts = [
-        ("is-queue", playground::phase_queue as fn() -> &'static str, spent.queue_ms),
+        (
+            "is-queue",
+            playground::phase_queue as fn() -> &'static str,
+            spent.queue_ms,
+        ),
         ("is-first", playground::phase_first, spent.first_ms),
         ("is-answer", playground::phase_answer, spent.answer_ms),
     ];
@@ -127,12 +134,17 @@ fn timeline(spent: &Spent) -> View {
 
 fn spent(desk: Desk, facts: &Facts) -> Spent {
     let end = facts.end_ms.unwrap_or(facts.sent_ms);
-    let told = desk.run.header("x-queue-wait-ms").and_then(|text| text.parse::<u64>().ok());
-    let seen = facts.queued_ms.map(|from| between(from, facts.granted_ms.unwrap_or(end)));
+    let told = desk
+        .run
+        .header("x-queue-wait-ms")
+        .and_then(|text| text.parse::<u64>().ok());
+    let seen = facts
+        .queued_ms
+        .map(|from| between(from, facts.granted_ms.unwrap_or(end)));
     let queue_ms = told.or(seen);
-    let first_ms = facts.first_ms.map(|first| {
-        between(facts.sent_ms, first).saturating_sub(queue_ms.unwrap_or_default())
-    });
+    let first_ms = facts
+        .first_ms
+        .map(|first| between(facts.sent_ms, first).saturating_sub(queue_ms.unwrap_or_default()));
     Spent {
         queue_ms,
         first_ms,
@@ -210,7 +222,9 @@ pub fn CurlCard() -> View {
             desk.messages(written)
         };
         let origin = window().location().origin().unwrap_or_default();
-        form.request(&messages).map(|request| request.to_curl(&origin)).unwrap_or_default()
+        form.request(&messages)
+            .map(|request| request.to_curl(&origin))
+            .unwrap_or_default()
     });
     view! {
         Card(class="playground-curl-card") {

@@ -3,6 +3,7 @@
 //! The chart of the page with its own legend: buttons that switch a series off and on, which the URL remembers.
 //! What is drawn comes from `usage_series`; colours stay with their group whatever is switched off.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::{Report, State, tiles};
@@ -27,7 +28,12 @@ pub(super) fn ChartCard(state: State, report: ReadSignal<Report>) -> View {
     let all = create_memo(move || {
         report.with(|report| {
             let starts = starts(report);
-            lines(&report.rows, &groups(&report.rows, report.by), &starts, shown.get())
+            lines(
+                &report.rows,
+                &groups(&report.rows, report.by),
+                &starts,
+                shown.get(),
+            )
         })
     });
     let off = create_selector(|| hidden(&query()));
@@ -53,7 +59,10 @@ pub(super) fn ChartCard(state: State, report: ReadSignal<Report>) -> View {
             Step::Day => usage::per_day().to_owned(),
         };
         let shown = shown.get();
-        if shown.subject.is_span() && shown.by != By::Nothing && report.with(|report| groups(&report.rows, report.by).len()) > GROUPS_MAX {
+        if shown.subject.is_span()
+            && shown.by != By::Nothing
+            && report.with(|report| groups(&report.rows, report.by).len()) > GROUPS_MAX
+        {
             format!("{step} · {}", usage::largest(&GROUPS_MAX.to_string()))
         } else {
             step
@@ -76,7 +85,11 @@ pub(super) fn ChartCard(state: State, report: ReadSignal<Report>) -> View {
 
 fn starts(report: &Report) -> Vec<u64> {
     let bounds = report.window.bounds;
-    buckets(bounds.from_ms, bounds.to_ms, report.window.step.milliseconds())
+    buckets(
+        bounds.from_ms,
+        bounds.to_ms,
+        report.window.step.milliseconds(),
+    )
 }
 
 fn drawn(line: &Line, off: &[String]) -> Series {
@@ -141,7 +154,14 @@ fn legend(all: ReadSignal<Vec<Line>>, off: ReadSignal<Vec<String>>) -> View {
     let entries = create_selector(move || {
         all.with(|all| {
             all.iter()
-                .map(|line| (line.name.clone(), line.label.clone(), line.tone, line.sum.map(f64::to_bits)))
+                .map(|line| {
+                    (
+                        line.name.clone(),
+                        line.label.clone(),
+                        line.tone,
+                        line.sum.map(f64::to_bits),
+                    )
+                })
                 .collect::<Vec<_>>()
         })
     });
@@ -158,7 +178,13 @@ fn legend(all: ReadSignal<Vec<Line>>, off: ReadSignal<Vec<String>>) -> View {
     }
 }
 
-fn entry(name: String, label: String, tone: &'static str, sum: Option<f64>, off: ReadSignal<Vec<String>>) -> View {
+fn entry(
+    name: String,
+    label: String,
+    tone: &'static str,
+    sum: Option<f64>,
+    off: ReadSignal<Vec<String>>,
+) -> View {
     let (shown, pressed) = (name.clone(), name.clone());
     let title = label.clone();
     view! {

@@ -3,6 +3,7 @@
 //! The figures of the whole range, each with its change since the stretch of time before; choosing one makes the
 //! chart show it. Totals are the API's own, never sums of what was loaded.
 
+use console_macros::view;
 use gateway::admin_api::UsageFigures;
 use sycamore::prelude::*;
 
@@ -89,7 +90,9 @@ fn told(subject: Subject, of: &UsageFigures) -> String {
 fn note(subject: Subject, of: &UsageFigures) -> String {
     let span = |value: Option<u64>| value.map_or_else(|| "—".to_owned(), intl::span);
     match subject {
-        Subject::Requests => usage::queued_share(&intl::percent(ratio(of.queued_requests, of.requests))),
+        Subject::Requests => {
+            usage::queued_share(&intl::percent(ratio(of.queued_requests, of.requests)))
+        }
         Subject::Tokens => usage::split_tokens(
             &intl::compact(lossy(of.prompt_tokens)),
             &intl::compact(lossy(of.completion_tokens)),
