@@ -122,6 +122,29 @@ pub fn load<T: DeserializeOwned + 'static>(path: impl Fn() -> String + 'static) 
     remote
 }
 
+/// Loads what a future brings, such as several answers put together; else as [`load`].
+pub fn load_by<T: 'static, F: Future<Output = Result<T, Failure>> + 'static>(
+    ask: impl Fn() -> F + Clone + 'static,
+) -> Remote<T> {
+    let remote = Remote::new();
+    create_effect(move || {
+        remote.round.track();
+        let first = ask();
+        let again = ask.clone();
+        spawn(async move {
+            remote.busy.set(true);
+            let mut answer = first.await;
+            while matches!(&answer, Err(failure) if failure.kind == Kind::Offline) {
+                remote.take(answer);
+                sleep(RETRY_MS).await;
+                answer = again().await;
+            }
+            remote.take(answer);
+        });
+    });
+    remote
+}
+
 /// Loads what a path answers again and again, `pause_ms` after each answer, while the page is visible; the
 /// pause doubles with each failure.
 pub fn poll<T: DeserializeOwned + 'static>(

@@ -6,9 +6,12 @@
 
 mod desk;
 mod load;
+mod logs;
 mod overview;
 mod servers;
 mod shell;
+mod traffic;
+mod usage;
 
 use libtest_mimic::Trial;
 
@@ -19,6 +22,8 @@ pub(crate) fn browser_trials() -> Vec<Trial> {
         overview::trials(),
         servers::trials(),
         load::trials(),
+        usage::trials(),
+        logs::trials(),
     ]
     .into_iter()
     .flatten()
