@@ -207,7 +207,8 @@ fn values<'r>(
     buckets: &[u64],
     shown: Shown,
 ) -> Vec<Option<f64>> {
-    let rows = rows.filter_map(|row| Some((milliseconds(&row.bucket)?, shown.kind.value(&row.figures)?)));
+    let rows =
+        rows.filter_map(|row| Some((milliseconds(&row.bucket)?, shown.kind.value(&row.figures)?)));
     if shown.subject.is_span() {
         with_gaps(buckets, rows)
     } else {
@@ -253,40 +254,115 @@ impl Part {
     }
 }
 
-fn rest(whole: u64, parts: &[u64]) -> Option<f64> {
+fn rest(whole: u64, parts: &[u64]) -> f64 {
     let rest = parts
         .iter()
         .fold(whole, |rest, part| rest.saturating_sub(*part));
-    Some(lossy(rest))
+    lossy(rest)
 }
 
 /// What a subject consists of; the parts of a count add up to it.
 const fn parts(subject: Subject) -> &'static [Part] {
     match subject {
         Subject::Requests => &[
-            Part { name: "served", label: words::served, tone: "accent", value: |of| rest(of.requests, &[of.errors, of.cancelled]) },
-            Part { name: "cancelled", label: words::cancelled, tone: "neutral", value: |of| Kind::Cancelled.value(of) },
-            Part { name: "errors", label: words::errors, tone: "bad", value: |of| Kind::Errors.value(of) },
+            Part {
+                name: "served",
+                label: words::served,
+                tone: "accent",
+                value: |of| Some(rest(of.requests, &[of.errors, of.cancelled])),
+            },
+            Part {
+                name: "cancelled",
+                label: words::cancelled,
+                tone: "neutral",
+                value: |of| Kind::Cancelled.value(of),
+            },
+            Part {
+                name: "errors",
+                label: words::errors,
+                tone: "bad",
+                value: |of| Kind::Errors.value(of),
+            },
         ],
         Subject::Tokens => &[
-            Part { name: "prompt", label: words::prompt_new, tone: "1", value: |of| rest(of.prompt_tokens, &[of.cached_tokens]) },
-            Part { name: "cached", label: words::cached, tone: "8", value: |of| Kind::CachedTokens.value(of) },
-            Part { name: "completion", label: words::completion, tone: "2", value: |of| Kind::CompletionTokens.value(of) },
+            Part {
+                name: "prompt",
+                label: words::prompt_new,
+                tone: "1",
+                value: |of| Some(rest(of.prompt_tokens, &[of.cached_tokens])),
+            },
+            Part {
+                name: "cached",
+                label: words::cached,
+                tone: "8",
+                value: |of| Kind::CachedTokens.value(of),
+            },
+            Part {
+                name: "completion",
+                label: words::completion,
+                tone: "2",
+                value: |of| Kind::CompletionTokens.value(of),
+            },
         ],
         Subject::Errors => &[
-            Part { name: "errors", label: words::other_errors, tone: "bad", value: |of| rest(of.errors, &[of.queue_timeouts, of.queue_evictions]) },
-            Part { name: "timeouts", label: words::timeouts, tone: "warning", value: |of| Kind::Timeouts.value(of) },
-            Part { name: "evictions", label: words::evictions, tone: "6", value: |of| Kind::Evictions.value(of) },
+            Part {
+                name: "errors",
+                label: words::other_errors,
+                tone: "bad",
+                value: |of| Some(rest(of.errors, &[of.queue_timeouts, of.queue_evictions])),
+            },
+            Part {
+                name: "timeouts",
+                label: words::timeouts,
+                tone: "warning",
+                value: |of| Kind::Timeouts.value(of),
+            },
+            Part {
+                name: "evictions",
+                label: words::evictions,
+                tone: "6",
+                value: |of| Kind::Evictions.value(of),
+            },
         ],
         Subject::Wait => &[
-            Part { name: "p50", label: words::p50, tone: "1", value: |of| Kind::WaitP50.value(of) },
-            Part { name: "p95", label: words::p95, tone: "2", value: |of| Kind::WaitP95.value(of) },
-            Part { name: "p99", label: words::p99, tone: "neutral", value: |of| Kind::WaitP99.value(of) },
+            Part {
+                name: "p50",
+                label: words::p50,
+                tone: "1",
+                value: |of| Kind::WaitP50.value(of),
+            },
+            Part {
+                name: "p95",
+                label: words::p95,
+                tone: "2",
+                value: |of| Kind::WaitP95.value(of),
+            },
+            Part {
+                name: "p99",
+                label: words::p99,
+                tone: "neutral",
+                value: |of| Kind::WaitP99.value(of),
+            },
         ],
         Subject::Latency => &[
-            Part { name: "p50", label: words::p50, tone: "1", value: |of| Kind::LatencyP50.value(of) },
-            Part { name: "p95", label: words::p95, tone: "2", value: |of| Kind::LatencyP95.value(of) },
-            Part { name: "p99", label: words::p99, tone: "neutral", value: |of| Kind::LatencyP99.value(of) },
+            Part {
+                name: "p50",
+                label: words::p50,
+                tone: "1",
+                value: |of| Kind::LatencyP50.value(of),
+            },
+            Part {
+                name: "p95",
+                label: words::p95,
+                tone: "2",
+                value: |of| Kind::LatencyP95.value(of),
+            },
+            Part {
+                name: "p99",
+                label: words::p99,
+                tone: "neutral",
+                value: |of| Kind::LatencyP99.value(of),
+            },
         ],
     }
 }

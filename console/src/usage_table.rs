@@ -155,8 +155,7 @@ mod tests {
             .iter()
             .map(|name| Column::of(name).and_then(|column| column.value(&figures)))
             .collect();
-        let expected: Vec<Option<u64>> =
-            std::iter::once(None).chain((1..=14).map(Some)).collect();
+        let expected: Vec<Option<u64>> = std::iter::once(None).chain((1..=14).map(Some)).collect();
         assert_eq!(values, expected);
     }
 }

@@ -261,8 +261,7 @@ mod tests {
 
     #[test]
     fn a_query_is_read_and_what_it_does_not_know_is_the_default() {
-        let shown =
-            |text: &str| Shown::of_query(&Query::parse(text));
+        let shown = |text: &str| Shown::of_query(&Query::parse(text));
         assert_eq!(
             shown("?group_by=model&measure=tokens&kind=cached&granularity=day"),
             Shown {
@@ -311,7 +310,11 @@ mod tests {
             asked(&page, window, By::Model).to_text(),
             "?granularity=hour&from=2023-11-13T23:00:00.000Z&to=2023-11-14T23:00:00.000Z&group_by=model&app=a%26b"
         );
-        assert!(!asked(&page, window, By::Nothing).to_text().contains("group_by"));
+        assert!(
+            !asked(&page, window, By::Nothing)
+                .to_text()
+                .contains("group_by")
+        );
     }
 
     #[test]

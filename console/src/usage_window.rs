@@ -168,6 +168,9 @@ mod tests {
         let before = window.previous(NOW);
         assert_eq!(before.step, Step::Day);
         assert_eq!(before.bounds.to_ms, window.bounds.from_ms);
-        assert_eq!(before.bounds.from_ms + window.span_ms(), before.bounds.to_ms);
+        assert_eq!(
+            before.bounds.from_ms + window.span_ms(),
+            before.bounds.to_ms
+        );
     }
 }

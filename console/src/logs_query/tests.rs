@@ -75,13 +75,19 @@ fn a_page_is_put_together_of_short_answers_without_loss() {
         page.call(&query).map(|call| call.to_text()).as_deref(),
         Some("?app=a&limit=50")
     );
-    page.take((0..20).map(|number| row(number, 200)).collect(), Some("c1".to_owned()));
+    page.take(
+        (0..20).map(|number| row(number, 200)).collect(),
+        Some("c1".to_owned()),
+    );
     assert!(page.is_short());
     assert_eq!(
         page.call(&query).map(|call| call.to_text()).as_deref(),
         Some("?app=a&limit=30&cursor=c1")
     );
-    page.take((20..50).map(|number| row(number, 200)).collect(), Some("c2".to_owned()));
+    page.take(
+        (20..50).map(|number| row(number, 200)).collect(),
+        Some("c2".to_owned()),
+    );
     assert_eq!((page.call(&query), page.is_short()), (None, false));
     assert_eq!(page.next.as_deref(), Some("c2"));
     assert_eq!(page.rows.len(), ROWS);
@@ -97,7 +103,10 @@ fn a_page_ends_with_the_log_and_says_when_it_only_stopped_looking() {
     let mut calls = 0;
     while let Some(call) = stopped.call(&query) {
         assert_eq!(call.get("limit"), Some("500"));
-        stopped.take(vec![row(calls, 200), row(calls, 500)], Some(format!("c{calls}")));
+        stopped.take(
+            vec![row(calls, 200), row(calls, 500)],
+            Some(format!("c{calls}")),
+        );
         calls += 1;
     }
     assert_eq!((calls, stopped.rows.len()), (8, 8));

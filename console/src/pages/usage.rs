@@ -70,7 +70,10 @@ pub fn UsagePage() -> View {
     });
     let before = remote::load::<UsageReport>(move || {
         let asked = asked(&query(), window.get().previous(clock()), By::Nothing);
-        format!("/api/stats/usage{}", asked.with("limit", Some("1")).to_text())
+        format!(
+            "/api/stats/usage{}",
+            asked.with("limit", Some("1")).to_text()
+        )
     });
     let state = State {
         range,
@@ -238,7 +241,10 @@ fn names(state: State, by: By) -> impl Fn() -> Vec<String> + 'static {
         };
         let days = Window::new(range, Some(Step::Day), bounds.to_ms);
         let asked = asked(&Query::default(), days, by);
-        format!("/api/stats/usage{}", asked.with("limit", Some("500")).to_text())
+        format!(
+            "/api/stats/usage{}",
+            asked.with("limit", Some("500")).to_text()
+        )
     });
     move || {
         let rows = known.data.get_clone().map(|report| report.items);
@@ -268,7 +274,10 @@ async fn gather(wanted: Query, window: Window, by: By) -> Result<Report, Failure
     let mut cursor: Option<String> = None;
     let mut answers = 0_u32;
     loop {
-        let asked = wanted.clone().with("limit", Some("500")).with("cursor", cursor.as_deref());
+        let asked = wanted
+            .clone()
+            .with("limit", Some("500"))
+            .with("cursor", cursor.as_deref());
         let answer: UsageReport = api::get(&format!("/api/stats/usage{}", asked.to_text())).await?;
         rows.extend(answer.items);
         answers = answers.saturating_add(1);

@@ -50,11 +50,20 @@ fn rows_of_a_group_add_up_and_the_largest_comes_first() {
         .iter()
         .map(|group| {
             let of = &group.figures;
-            (group.id.as_str(), of.requests, of.total_tokens, of.queue_wait_ms_max)
+            (
+                group.id.as_str(),
+                of.requests,
+                of.total_tokens,
+                of.queue_wait_ms_max,
+            )
         })
         .collect();
     assert_eq!(told, [("a", 24, 312, 16), ("b", 20, 260, 20)]);
-    assert!(groups.iter().all(|group| group.figures.queue_wait_p95_ms.is_none()));
+    assert!(
+        groups
+            .iter()
+            .all(|group| group.figures.queue_wait_p95_ms.is_none())
+    );
 }
 
 #[test]

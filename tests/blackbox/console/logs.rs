@@ -38,7 +38,9 @@ fn texts(list: &Value) -> Vec<String> {
 }
 
 async fn rows(desk: &Desk<'_>, count: usize) -> Vec<String> {
-    let there = format!("document.querySelectorAll('.logs-time a').length === {count} && !document.querySelector('.logs-card[aria-busy]')");
+    let there = format!(
+        "document.querySelectorAll('.logs-time a').length === {count} && !document.querySelector('.logs-card[aria-busy]')"
+    );
     desk.until(&format!("{count} rows"), &there).await;
     shown(desk).await
 }
@@ -55,7 +57,10 @@ async fn pages_lead_to_older_and_newer_rows_without_loss_or_double() {
         .await;
     desk.until(
         "other rows",
-        &format!("!document.querySelector('.logs-time a[href*=\"{}\"]')", first[0]),
+        &format!(
+            "!document.querySelector('.logs-time a[href*=\"{}\"]')",
+            first[0]
+        ),
     )
     .await;
     let second = rows(&desk, 50).await;
@@ -116,7 +121,10 @@ async fn the_log_is_filtered_cleared_and_downloaded() {
         .await;
     let path = path.as_str().expect("a path").to_owned();
     let (name, text) = desk.download("Download CSV").await;
-    assert!(name.starts_with("sluice-") && name.ends_with(".csv"), "{name}");
+    assert!(
+        name.starts_with("sluice-") && name.ends_with(".csv"),
+        "{name}"
+    );
     assert_eq!(text, traffic.text(&path).await);
     assert_eq!(text.lines().count(), 5, "a header and four rows: {text}");
     desk.is_clean();
@@ -128,15 +136,22 @@ async fn a_row_opens_with_its_timeline_and_its_link_survives_a_reload() {
     let desk = Desk::new(&browser, &traffic.gateway).await;
     desk.sign_in("/logs?app=web").await;
     rows(&desk, 3).await;
-    desk.click(".logs-table tbody tr:last-child .logs-name").await;
+    desk.click(".logs-table tbody tr:last-child .logs-name")
+        .await;
     desk.control("dialog", "Request").await;
     desk.see_text(".logs-id", "traffic-000").await;
-    for text in ["Waited in the queue", "Waited for the server", "Received the answer", "straight through"] {
+    for text in [
+        "Waited in the queue",
+        "Waited for the server",
+        "Received the answer",
+        "straight through",
+    ] {
         desk.see_text(".logs-timeline", text).await;
     }
     let row = traffic.get("/api/logs?request_id=traffic-000").await["items"][0].clone();
     let total = row["total_ms"].as_u64().expect("a number");
-    desk.see_text(".logs-instants", &format!("+{total}ms")).await;
+    desk.see_text(".logs-instants", &format!("+{total}ms"))
+        .await;
     desk.see_text(".logs-fields", &row["total_tokens"].to_string())
         .await;
     desk.see_text(".logs-fields", "Exact: as the server reported")
@@ -158,8 +173,11 @@ async fn a_row_opens_with_its_timeline_and_its_link_survives_a_reload() {
     desk.visit("/logs/of-nobody").await;
     desk.reads("This request is not in the log").await;
     desk.visit("/logs/traffic-004").await;
-    desk.see_text(".logs-verdict", "The server answered with this status itself")
-        .await;
+    desk.see_text(
+        ".logs-verdict",
+        "The server answered with this status itself",
+    )
+    .await;
     desk.choose("link", "beta").await;
     desk.without("dialog", "Request").await;
     rows(&desk, 1).await;
@@ -241,7 +259,11 @@ async fn a_viewer_reads_the_log_on_a_telephone_and_the_checker_finds_nothing() {
     for path in ["/logs", "/logs/traffic-004", "/logs?app=nobody&status=5xx"] {
         desk.visit(path).await;
         desk.see("#page-title").await;
-        desk.until("it is complete", "document.querySelector('.skeleton') === null").await;
+        desk.until(
+            "it is complete",
+            "document.querySelector('.skeleton') === null",
+        )
+        .await;
         assert_eq!(desk.overflow().await, 0, "{path}");
     }
     desk.is_clean();

@@ -43,8 +43,11 @@ async fn cells(desk: &Desk<'_>, name: &str) -> Vec<String> {
 /// Waits until the row of sums begins with this many requests.
 async fn sums_to(desk: &Desk<'_>, requests: u64) {
     let sum = "document.querySelector('.usage-table tfoot td')?.innerText";
-    desk.until(&format!("{requests} requests"), &format!("{sum} === '{requests}'"))
-        .await;
+    desk.until(
+        &format!("{requests} requests"),
+        &format!("{sum} === '{requests}'"),
+    )
+    .await;
 }
 
 async fn usage_is_filtered_and_grouped_and_shows_what_the_api_says() {
@@ -54,11 +57,17 @@ async fn usage_is_filtered_and_grouped_and_shows_what_the_api_says() {
     desk.sign_in("/usage?range=24h").await;
     desk.see(".usage-table").await;
     let totals = traffic.get("/api/stats/usage").await["totals"].clone();
-    assert_eq!((&totals["requests"], &totals["errors"]), (&json!(20), &json!(4)));
+    assert_eq!(
+        (&totals["requests"], &totals["errors"]),
+        (&json!(20), &json!(4))
+    );
     let tokens = totals["total_tokens"].to_string();
     desk.see_text(".usage-tile", "20").await;
     let sum = cells(&desk, "Total").await;
-    assert_eq!(sum[..3], ["20".to_owned(), grouped(&tokens), "4 20%".to_owned()]);
+    assert_eq!(
+        sum[..3],
+        ["20".to_owned(), grouped(&tokens), "4 20%".to_owned()]
+    );
     assert_eq!(cells(&desk, "alpha").await[0], "16");
     assert_eq!(cells(&desk, "beta").await[2], "4 100%");
     // A percentile of a group is the API's own for the whole range.
@@ -114,11 +123,19 @@ async fn the_file_of_the_view_is_that_of_the_api() {
         .await;
     desk.see(".usage-table").await;
     let link = desk.control("link", "Download CSV").await;
-    let path = link.run("function () { return this.getAttribute('href'); }").await;
+    let path = link
+        .run("function () { return this.getAttribute('href'); }")
+        .await;
     let path = path.as_str().expect("a path").to_owned();
-    assert!(path.contains("granularity=day") && path.contains("group_by=app"), "{path}");
+    assert!(
+        path.contains("granularity=day") && path.contains("group_by=app"),
+        "{path}"
+    );
     let (name, text) = desk.download("Download CSV").await;
-    assert!(name.starts_with("sluice-") && name.ends_with(".csv"), "{name}");
+    assert!(
+        name.starts_with("sluice-") && name.ends_with(".csv"),
+        "{name}"
+    );
     assert_eq!(text, traffic.text(&path).await);
     assert_eq!(text.lines().count(), 3, "a header and two apps: {text}");
     let answer = traffic.get(&path.replace("usage.csv", "usage")).await;
@@ -148,12 +165,18 @@ async fn a_link_keeps_the_view_through_reload_and_back() {
         "ascending"
     );
     desk.choose("link", "large").await;
-    desk.until("the group is a filter", "location.search.includes('model=large')")
-        .await;
+    desk.until(
+        "the group is a filter",
+        "location.search.includes('model=large')",
+    )
+    .await;
     sums_to(&desk, 1).await;
     desk.go_back().await;
-    desk.until("the view of before", "!location.search.includes('model=large')")
-        .await;
+    desk.until(
+        "the view of before",
+        "!location.search.includes('model=large')",
+    )
+    .await;
     assert_eq!(desk.place().await, view);
     sums_to(&desk, 5).await;
     desk.is_clean();
@@ -167,12 +190,16 @@ async fn series_are_switched_off_and_on_with_the_keyboard() {
     desk.see(".uplot").await;
     desk.tab_to("radio", "Requests").await;
     desk.press("ArrowRight").await;
-    desk.until("tokens are drawn", "location.search.includes('measure=tokens')")
-        .await;
+    desk.until(
+        "tokens are drawn",
+        "location.search.includes('measure=tokens')",
+    )
+    .await;
     desk.tab_to("button", "beta").await;
     desk.press("Enter").await;
     let beta = desk.control("button", "beta").await;
-    desk.until("it is off", "location.search.includes('hide=')").await;
+    desk.until("it is off", "location.search.includes('hide=')")
+        .await;
     assert_eq!(beta.attribute("aria-pressed").await, "false");
     desk.reload().await;
     desk.see(".uplot").await;
@@ -180,7 +207,8 @@ async fn series_are_switched_off_and_on_with_the_keyboard() {
     assert_eq!(beta.attribute("aria-pressed").await, "false");
     desk.tab_to("button", "Show all").await;
     desk.press("Enter").await;
-    desk.until("all are on", "!location.search.includes('hide=')").await;
+    desk.until("all are on", "!location.search.includes('hide=')")
+        .await;
     // The same figures stand in a table.
     desk.evaluate("document.querySelector('.chart-table').open = true")
         .await;
@@ -218,7 +246,11 @@ async fn a_viewer_reads_usage_on_a_telephone_and_the_checker_finds_nothing() {
         desk.is_accessible("usage").await;
     }
     desk.resize(360, 740).await;
-    for path in ["/usage", "/usage?group_by=nothing&measure=latency", "/usage?from=2026-01-01T00:00:00.000Z&to=2026-01-02T00:00:00.000Z"] {
+    for path in [
+        "/usage",
+        "/usage?group_by=nothing&measure=latency",
+        "/usage?from=2026-01-01T00:00:00.000Z&to=2026-01-02T00:00:00.000Z",
+    ] {
         desk.visit(path).await;
         desk.see("#page-title").await;
         desk.until("it is complete", "document.querySelector('.skeleton') === null && document.querySelector('.usage-body:not([aria-busy])') !== null").await;

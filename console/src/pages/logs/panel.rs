@@ -84,13 +84,14 @@ fn body(state: State, id: ReadSignal<Option<String>>) -> View {
                 }
             }
             (remote_view(found, || view! { Skeleton(rows=8) }, move |row: ReadSignal<Option<LogView>>| view! {
-                (match row.get_clone() {
-                    Some(row) => detail(state, row),
-                    None => view! {
+                (if let Some(row) = row.get_clone() {
+                    detail(state, row)
+                } else {
+                    view! {
                         EmptyState(icon=Icon::Empty, title=logs::not_there, hint=logs::not_there_hint, actions=render(move || view! {
                             Button(icon=Icon::Refresh, on:click=move |_| found.reload()) { (common::retry()) }
                         }))
-                    },
+                    }
                 })
             }))
         }

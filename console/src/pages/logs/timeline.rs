@@ -52,7 +52,11 @@ fn bar(class: &'static str, all: &[Stretch], total_ms: u64) -> View {
             // What happened is seen, however short.
             let width = width.max(4.0);
             let x = x.min(WIDTH - width);
-            let (class, x, width) = (class_of(one.phase), format!("{x:.1}"), format!("{width:.1}"));
+            let (class, x, width) = (
+                class_of(one.phase),
+                format!("{x:.1}"),
+                format!("{width:.1}"),
+            );
             view! { rect(class=class, x=x, y="0", width=width, height="10") }
         })
         .collect();
@@ -76,11 +80,16 @@ fn phase(one: &Stretch, row: &LogView) -> View {
         Phase::Answer => ("logs-swatch is-answer", logs::phase_answer()),
     };
     let note = match one.phase {
-        Phase::Queue if row.queue_position > 0 => logs::position(&intl::integer(row.queue_position)),
+        Phase::Queue if row.queue_position > 0 => {
+            logs::position(&intl::integer(row.queue_position))
+        }
         Phase::Queue => logs::straight().to_owned(),
         Phase::Server | Phase::Answer => String::new(),
     };
-    let (span, share) = (intl::span(one.span_ms()), intl::percent(one.part_of(row.total_ms).1));
+    let (span, share) = (
+        intl::span(one.span_ms()),
+        intl::percent(one.part_of(row.total_ms).1),
+    );
     view! {
         li {
             span(class=class, aria-hidden="true")

@@ -27,7 +27,12 @@ pub(super) fn ChartCard(state: State, report: ReadSignal<Report>) -> View {
     let all = create_memo(move || {
         report.with(|report| {
             let starts = starts(report);
-            lines(&report.rows, &groups(&report.rows, report.by), &starts, shown.get())
+            lines(
+                &report.rows,
+                &groups(&report.rows, report.by),
+                &starts,
+                shown.get(),
+            )
         })
     });
     let off = create_selector(|| hidden(&query()));
@@ -53,7 +58,10 @@ pub(super) fn ChartCard(state: State, report: ReadSignal<Report>) -> View {
             Step::Day => usage::per_day().to_owned(),
         };
         let shown = shown.get();
-        if shown.subject.is_span() && shown.by != By::Nothing && report.with(|report| groups(&report.rows, report.by).len()) > GROUPS_MAX {
+        if shown.subject.is_span()
+            && shown.by != By::Nothing
+            && report.with(|report| groups(&report.rows, report.by).len()) > GROUPS_MAX
+        {
             format!("{step} · {}", usage::largest(&GROUPS_MAX.to_string()))
         } else {
             step
@@ -76,7 +84,11 @@ pub(super) fn ChartCard(state: State, report: ReadSignal<Report>) -> View {
 
 fn starts(report: &Report) -> Vec<u64> {
     let bounds = report.window.bounds;
-    buckets(bounds.from_ms, bounds.to_ms, report.window.step.milliseconds())
+    buckets(
+        bounds.from_ms,
+        bounds.to_ms,
+        report.window.step.milliseconds(),
+    )
 }
 
 fn drawn(line: &Line, off: &[String]) -> Series {
@@ -141,7 +153,14 @@ fn legend(all: ReadSignal<Vec<Line>>, off: ReadSignal<Vec<String>>) -> View {
     let entries = create_selector(move || {
         all.with(|all| {
             all.iter()
-                .map(|line| (line.name.clone(), line.label.clone(), line.tone, line.sum.map(f64::to_bits)))
+                .map(|line| {
+                    (
+                        line.name.clone(),
+                        line.label.clone(),
+                        line.tone,
+                        line.sum.map(f64::to_bits),
+                    )
+                })
                 .collect::<Vec<_>>()
         })
     });
@@ -158,7 +177,13 @@ fn legend(all: ReadSignal<Vec<Line>>, off: ReadSignal<Vec<String>>) -> View {
     }
 }
 
-fn entry(name: String, label: String, tone: &'static str, sum: Option<f64>, off: ReadSignal<Vec<String>>) -> View {
+fn entry(
+    name: String,
+    label: String,
+    tone: &'static str,
+    sum: Option<f64>,
+    off: ReadSignal<Vec<String>>,
+) -> View {
     let (shown, pressed) = (name.clone(), name.clone());
     let title = label.clone();
     view! {

@@ -32,8 +32,20 @@ const AT_ONCE: usize = 4;
 /// More rows than this are for the file.
 const ROWS_MAX: usize = 400;
 
-const BY_GROUP: Sort = Sort::new(&COLUMNS, Sorting { column: "requests", descending: true });
-const BY_TIME: Sort = Sort::new(&COLUMNS, Sorting { column: "name", descending: true });
+const BY_GROUP: Sort = Sort::new(
+    &COLUMNS,
+    Sorting {
+        column: "requests",
+        descending: true,
+    },
+);
+const BY_TIME: Sort = Sort::new(
+    &COLUMNS,
+    Sorting {
+        column: "name",
+        descending: true,
+    },
+);
 
 /// The card.
 #[component(inline_props)]
@@ -43,7 +55,11 @@ pub(super) fn TableCard(report: ReadSignal<Report>) -> View {
     let rows = create_memo(move || {
         let exact = percentiles.data.get_clone().unwrap_or_default();
         let mut rows = report.with(|report| rows(report, &exact));
-        let order = if by.get() == By::Nothing { BY_TIME } else { BY_GROUP };
+        let order = if by.get() == By::Nothing {
+            BY_TIME
+        } else {
+            BY_GROUP
+        };
         let Sorting { column, descending } = order.get();
         if let Some(column) = Column::of(column) {
             sort(&mut rows, column, descending);
@@ -51,7 +67,13 @@ pub(super) fn TableCard(report: ReadSignal<Report>) -> View {
         rows
     });
     let count = create_selector(move || rows.with(Vec::len));
-    let title = move || if by.get() == By::Nothing { usage::table_by_time() } else { usage::table_by_group() };
+    let title = move || {
+        if by.get() == By::Nothing {
+            usage::table_by_time()
+        } else {
+            usage::table_by_group()
+        }
+    };
     view! {
         Card(class="is-flush usage-card", title=title, hint=usage::table_hint) {
             div(class="table-frame", tabindex="0", role="region", aria-label=title()) {
@@ -111,7 +133,8 @@ async fn ask(
                 .with(by.name(), Some(id))
                 .with("limit", Some("1"));
             async move {
-                let report: UsageReport = api::get(&format!("/api/stats/usage{}", one.to_text())).await?;
+                let report: UsageReport =
+                    api::get(&format!("/api/stats/usage{}", one.to_text())).await?;
                 Ok::<_, Failure>((id.clone(), report.totals))
             }
         });
@@ -189,7 +212,12 @@ fn head(sort: Sort, name: fn() -> &'static str) -> View {
 
 fn body(row: Row, report: ReadSignal<Report>) -> View {
     let cells = cells(&row.figures);
-    let Row { id, label, tone, figures: _ } = row;
+    let Row {
+        id,
+        label,
+        tone,
+        figures: _,
+    } = row;
     let name = match tone {
         None => view! { (label) },
         Some(tone) => {
@@ -228,13 +256,18 @@ fn links(id: &str, report: ReadSignal<Report>) -> (String, String) {
         log = log.with(name, page.get(name));
     }
     if log == Query::default() {
-        log = log.with("from", Some(&time(bounds.from_ms))).with("to", Some(&time(bounds.to_ms)));
+        log = log
+            .with("from", Some(&time(bounds.from_ms)))
+            .with("to", Some(&time(bounds.to_ms)));
     }
     for name in FILTERS {
         log = log.with(name, page.get(name));
     }
     let log = log.with(by.name(), Some(id));
-    (format!("/usage{}", into.to_text()), format!("/logs{}", log.to_text()))
+    (
+        format!("/usage{}", into.to_text()),
+        format!("/logs{}", log.to_text()),
+    )
 }
 
 fn foot(report: ReadSignal<Report>) -> View {
@@ -250,23 +283,38 @@ fn foot(report: ReadSignal<Report>) -> View {
 fn cells(of: &UsageFigures) -> View {
     let count = |label: &'static str, value: u64| number(label, intl::integer(value), value == 0);
     let span = |label: &'static str, value: Option<u64>| {
-        number(label, value.map_or_else(|| "—".to_owned(), intl::span), value.unwrap_or(0) == 0)
+        number(
+            label,
+            value.map_or_else(|| "—".to_owned(), intl::span),
+            value.unwrap_or(0) == 0,
+        )
     };
     let tokens = |label: &'static str, value: u64| {
-        let text = if value < 1_000_000 { intl::integer(value) } else { intl::compact(lossy(value)) };
+        let text = if value < 1_000_000 {
+            intl::integer(value)
+        } else {
+            intl::compact(lossy(value))
+        };
         let exact = intl::integer(value);
         view! { td(class="is-number", data-label=label, title=exact) { (text) } }
     };
     let share = |label: &'static str, value: u64| {
         let text = intl::percent(ratio(value, of.requests));
         let exact = intl::integer(value);
-        let class = if value == 0 { "is-number is-zero" } else { "is-number" };
+        let class = if value == 0 {
+            "is-number is-zero"
+        } else {
+            "is-number"
+        };
         view! { td(class=class, data-label=label, title=exact) { (text) } }
     };
     let errors = if of.errors == 0 {
         count(usage::errors(), 0)
     } else {
-        let (many, part) = (intl::integer(of.errors), intl::percent(ratio(of.errors, of.requests)));
+        let (many, part) = (
+            intl::integer(of.errors),
+            intl::percent(ratio(of.errors, of.requests)),
+        );
         view! { td(class="is-number", data-label=usage::errors()) { span { (many) " " span(class="usage-part") { (part) } } } }
     };
     vec![
@@ -289,6 +337,10 @@ fn cells(of: &UsageFigures) -> View {
 }
 
 fn number(label: &'static str, text: String, zero: bool) -> View {
-    let class = if zero { "is-number is-zero" } else { "is-number" };
+    let class = if zero {
+        "is-number is-zero"
+    } else {
+        "is-number"
+    };
     view! { td(class=class, data-label=label) { (text) } }
 }

@@ -89,7 +89,9 @@ fn told(subject: Subject, of: &UsageFigures) -> String {
 fn note(subject: Subject, of: &UsageFigures) -> String {
     let span = |value: Option<u64>| value.map_or_else(|| "—".to_owned(), intl::span);
     match subject {
-        Subject::Requests => usage::queued_share(&intl::percent(ratio(of.queued_requests, of.requests))),
+        Subject::Requests => {
+            usage::queued_share(&intl::percent(ratio(of.queued_requests, of.requests)))
+        }
         Subject::Tokens => usage::split_tokens(
             &intl::compact(lossy(of.prompt_tokens)),
             &intl::compact(lossy(of.completion_tokens)),
