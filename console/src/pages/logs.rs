@@ -9,6 +9,7 @@ mod timeline;
 
 use std::collections::BTreeMap;
 
+use console_macros::view;
 use gateway::admin_api::LogView;
 use sycamore::prelude::*;
 

@@ -3,6 +3,7 @@
 //! Draws what a request spent its time with: a small bar for a row, a large one with words for the panel. The
 //! stretches come from `logs_timeline`.
 
+use console_macros::view;
 use gateway::admin_api::LogView;
 use sycamore::prelude::*;
 

@@ -3,6 +3,7 @@
 //! The figures of the whole range, each with its change since the stretch of time before; choosing one makes the
 //! chart show it. Totals are the API's own, never sums of what was loaded.
 
+use console_macros::view;
 use gateway::admin_api::UsageFigures;
 use sycamore::prelude::*;
 
