@@ -244,9 +244,8 @@ fn told(row: &LogView) -> Option<&'static str> {
         (Some("upstream_timeout"), _) => Some(logs::told_upstream_timeout()),
         (Some("upstream_stream_truncated"), _) => Some(logs::told_truncated()),
         (Some("server_overloaded"), _) => Some(logs::told_overloaded()),
-        (Some(_), _) => None,
         (None, 499) => Some(logs::told_cancelled()),
         (None, 400..) => Some(logs::told_upstream()),
-        (None, _) => None,
+        _ => None,
     }
 }
