@@ -116,7 +116,7 @@ async function exampleIds() {
 
 async function startBrowser() {
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), "sluice-pictures-"));
-  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost", "--remote-debugging-pipe", `--user-data-dir=${profile}`, "about:blank"];
+  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio", "--force-color-profile=srgb", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost", "--remote-debugging-pipe", `--user-data-dir=${profile}`, "about:blank"];
   const child = spawn(process.env.CHROMIUM ?? "chromium", flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
   const waiting = new Map();
   const listeners = new Set();
@@ -167,7 +167,7 @@ async function openTab(call, listeners, { language, theme, width, height }) {
   };
   listeners.add(listener);
   for (const domain of ["Page", "Runtime", "Log"]) await ask(`${domain}.enable`);
-  await ask("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: width < 600 });
+  await ask("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
   await ask("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: theme }] });
   await ask("Emulation.setLocaleOverride", { locale: language });
   await ask("Page.addScriptToEvaluateOnNewDocument", { source: `try { localStorage.setItem("sluice.language", ${JSON.stringify(language)}) } catch {}` });

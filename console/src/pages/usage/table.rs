@@ -6,6 +6,7 @@
 use console_macros::view;
 use std::collections::BTreeMap;
 
+use console_macros::view;
 use futures::future::try_join_all;
 use gateway::admin_api::UsageFigures;
 use sycamore::prelude::*;
