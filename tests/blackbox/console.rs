@@ -4,9 +4,12 @@
 //! (`desk`): somebody sits at a browser before a gateway, signs in, and finds controls by role and name. Each
 //! test has a page of its own, so nothing of one (session, language, colours) is seen by another.
 
+mod audit;
 mod desk;
+mod keys;
 mod load;
 mod overview;
+mod playground;
 mod servers;
 mod shell;
 
@@ -18,6 +21,9 @@ pub(crate) fn browser_trials() -> Vec<Trial> {
         shell::trials(),
         overview::trials(),
         servers::trials(),
+        keys::trials(),
+        playground::trials(),
+        audit::trials(),
         load::trials(),
     ]
     .into_iter()
