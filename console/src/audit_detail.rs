@@ -145,7 +145,12 @@ mod tests {
             entry(4, "update", "a", json!({"name": "Z", "enabled": false})),
             entry(3, "update", "b", json!({"name": "B"})),
             entry(2, "update", "a", json!({"name": "Y"})),
-            entry(1, "create", "a", json!({"name": "X", "app": null, "models": [], "enabled": true})),
+            entry(
+                1,
+                "create",
+                "a",
+                json!({"name": "X", "app": null, "models": [], "enabled": true}),
+            ),
         ];
         let read = changes(&entries);
         assert_eq!(
@@ -163,8 +168,18 @@ mod tests {
     #[test]
     fn what_was_nothing_is_told_where_it_is_changed() {
         let entries = [
-            entry(2, "update", "a", json!({"app": "bot", "api_key": "replaced"})),
-            entry(1, "create", "a", json!({"app": null, "api_key": "replaced"})),
+            entry(
+                2,
+                "update",
+                "a",
+                json!({"app": "bot", "api_key": "replaced"}),
+            ),
+            entry(
+                1,
+                "create",
+                "a",
+                json!({"app": null, "api_key": "replaced"}),
+            ),
         ];
         assert_eq!(
             changes(&entries)[0],

@@ -63,8 +63,9 @@ pub fn snippet(language: Language, call: &Call) -> String {
     let question = quoted(QUESTION);
     match language {
         Language::Curl => {
-            let body =
-                format!(r#"{{"model":{name},"messages":[{{"role":"user","content":{question}}}]}}"#);
+            let body = format!(
+                r#"{{"model":{name},"messages":[{{"role":"user","content":{question}}}]}}"#
+            );
             curl(
                 &format!("{origin}/v1/chat/completions"),
                 &[
@@ -194,7 +195,12 @@ mod tests {
 
     #[test]
     fn a_snippet_names_a_model_that_the_key_may_use() {
-        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let list = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
         let servers = list(&["gpt-5", "gpt-5-mini", "claude-*", "qwen3"]);
         assert_eq!(
             usable_models(&[], &servers),

@@ -48,7 +48,9 @@ pub fn read(piece: &Piece) -> Vec<Told> {
         Piece::Comment(text) => queued(text).into_iter().collect(),
         Piece::Event { data, .. } if data.trim() == "[DONE]" => vec![Told::Complete],
         Piece::Event { name, data } => match serde_json::from_str::<Value>(data) {
-            Ok(value) if name == "error" || value.get("error").is_some_and(|error| !error.is_null()) => {
+            Ok(value)
+                if name == "error" || value.get("error").is_some_and(|error| !error.is_null()) =>
+            {
                 vec![Told::Failed(failure(&value, data))]
             }
             Ok(value) => completion(&value, "delta"),
@@ -96,7 +98,10 @@ fn completion(value: &Value, part: &str) -> Vec<Told> {
     let choice = value.get("choices").and_then(|choices| choices.get(0));
     if let Some(choice) = choice {
         let content = choice.get(part).and_then(|part| part.get("content"));
-        if let Some(text) = content.and_then(Value::as_str).filter(|text| !text.is_empty()) {
+        if let Some(text) = content
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+        {
             told.push(Told::Text(text.to_owned()));
         }
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
@@ -162,7 +167,10 @@ mod tests {
     #[test]
     fn a_chunk_tells_text_end_and_usage() {
         assert_eq!(
-            event("", r#"{"choices":[{"delta":{"content":"Hi"},"finish_reason":null}],"usage":null}"#),
+            event(
+                "",
+                r#"{"choices":[{"delta":{"content":"Hi"},"finish_reason":null}],"usage":null}"#
+            ),
             [Told::Text("Hi".to_owned())]
         );
         assert_eq!(
@@ -170,8 +178,15 @@ mod tests {
             [Told::Ended("length".to_owned())]
         );
         assert_eq!(
-            event("", r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":8,"total_tokens":13}}"#),
-            [Told::Used(Tokens { prompt: 5, completion: 8, total: 13 })]
+            event(
+                "",
+                r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":8,"total_tokens":13}}"#
+            ),
+            [Told::Used(Tokens {
+                prompt: 5,
+                completion: 8,
+                total: 13
+            })]
         );
         assert_eq!(event("", "[DONE]"), [Told::Complete]);
         assert_eq!(event("", "not json"), []);
@@ -180,13 +195,19 @@ mod tests {
 
     #[test]
     fn an_error_in_band_keeps_code_status_and_request() {
-        let told = event("error", r#"{"error":{"message":"Waited too long.","code":"queue_timeout","param":null,"request_id":"req_1"}}"#);
+        let told = event(
+            "error",
+            r#"{"error":{"message":"Waited too long.","code":"queue_timeout","param":null,"request_id":"req_1"}}"#,
+        );
         let [Told::Failed(failure)] = &told[..] else {
             panic!("{told:?}")
         };
         assert_eq!(failure.code, "queue_timeout");
         assert_eq!(failure.request_id.as_deref(), Some("req_1"));
-        let told = event("error", r#"{"error":{"message":"No.","type":"x"},"status":400}"#);
+        let told = event(
+            "error",
+            r#"{"error":{"message":"No.","type":"x"},"status":400}"#,
+        );
         let [Told::Failed(failure)] = &told[..] else {
             panic!("{told:?}")
         };
@@ -208,7 +229,11 @@ mod tests {
             Some(vec![
                 Told::Text("Hi".to_owned()),
                 Told::Ended("stop".to_owned()),
-                Told::Used(Tokens { prompt: 1, completion: 2, total: 3 }),
+                Told::Used(Tokens {
+                    prompt: 1,
+                    completion: 2,
+                    total: 3
+                }),
                 Told::Complete,
             ])
         );

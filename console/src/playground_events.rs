@@ -182,6 +182,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_break_nothing() {
-        assert_eq!(all(b"data: a\xff\xfeb\n\n", 1), [event("", "a\u{fffd}\u{fffd}b")]);
+        assert_eq!(
+            all(b"data: a\xff\xfeb\n\n", 1),
+            [event("", "a\u{fffd}\u{fffd}b")]
+        );
     }
 }

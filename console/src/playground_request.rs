@@ -84,7 +84,12 @@ impl Form {
         let temperature = number(&self.temperature).map_err(|()| Wrong::Temperature)?;
         let max_tokens = match self.max_tokens.trim() {
             "" => None,
-            text => Some(text.parse().ok().filter(|count| *count > 0).ok_or(Wrong::MaxTokens)?),
+            text => Some(
+                text.parse()
+                    .ok()
+                    .filter(|count| *count > 0)
+                    .ok_or(Wrong::MaxTokens)?,
+            ),
         };
         let wait = number(&self.wait).map_err(|()| Wrong::Wait)?;
         let system = Some(self.system.trim()).filter(|text| !text.is_empty());
@@ -233,16 +238,31 @@ mod tests {
             change(&mut form);
             form.request(&[]).unwrap_err()
         };
-        assert_eq!(with(|form| form.temperature = "warm".to_owned()), Wrong::Temperature);
-        assert_eq!(with(|form| form.temperature = "NaN".to_owned()), Wrong::Temperature);
-        assert_eq!(with(|form| form.max_tokens = "0".to_owned()), Wrong::MaxTokens);
-        assert_eq!(with(|form| form.max_tokens = "1.5".to_owned()), Wrong::MaxTokens);
+        assert_eq!(
+            with(|form| form.temperature = "warm".to_owned()),
+            Wrong::Temperature
+        );
+        assert_eq!(
+            with(|form| form.temperature = "NaN".to_owned()),
+            Wrong::Temperature
+        );
+        assert_eq!(
+            with(|form| form.max_tokens = "0".to_owned()),
+            Wrong::MaxTokens
+        );
+        assert_eq!(
+            with(|form| form.max_tokens = "1.5".to_owned()),
+            Wrong::MaxTokens
+        );
         assert_eq!(with(|form| form.wait = "-1".to_owned()), Wrong::Wait);
     }
 
     #[test]
     fn the_command_takes_the_key_from_the_shell() {
-        let text = form().request(&[user("it's")]).unwrap().to_curl("https://g.example");
+        let text = form()
+            .request(&[user("it's")])
+            .unwrap()
+            .to_curl("https://g.example");
         assert_eq!(
             text,
             "curl https://g.example/v1/chat/completions -N \\\n  \

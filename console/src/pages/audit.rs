@@ -73,7 +73,11 @@ pub fn AuditPage() -> View {
     let chosen = create_memo(move || {
         let id = param("target_id")?;
         let known = existing.with(|known| known.objects.get(&id).map(|(name, _)| name.clone()));
-        let told = || trail.data.with(|list| names(&list.as_ref()?.items).remove(&id));
+        let told = || {
+            trail
+                .data
+                .with(|list| names(&list.as_ref()?.items).remove(&id))
+        };
         Some(known.or_else(told).unwrap_or(id))
     });
     // Another page of the list begins at its top.
@@ -142,7 +146,8 @@ fn Trail(
     busy: ReadSignal<bool>,
 ) -> View {
     let none = create_selector(move || list.with(|list| list.items.is_empty()));
-    let days = create_memo(move || list.with(|list| existing.with(|known| by_day(&list.items, known))));
+    let days =
+        create_memo(move || list.with(|list| existing.with(|known| by_day(&list.items, known))));
     let older = create_selector(move || list.with(|list| list.next_cursor.clone()));
     let moved = create_selector(|| param("cursor").is_some());
     let at = |cursor: Option<&str>| format!("/audit{}", query().with("cursor", cursor).to_text());
@@ -176,7 +181,8 @@ fn Trail(
 fn nothing() -> View {
     let filtered = filters::is_filtered();
     if filtered {
-        let actions = render(|| view! { Button(on:click=|_| filters::clear()) { (audit::clear()) } });
+        let actions =
+            render(|| view! { Button(on:click=|_| filters::clear()) { (audit::clear()) } });
         view! { EmptyState(icon=Icon::Filter, title=audit::none_title, actions=actions) }
     } else {
         view! { EmptyState(icon=Icon::Audit, title=audit::empty_title, hint=audit::empty_hint) }
@@ -205,7 +211,8 @@ fn by_day(entries: &[AuditView], known: &Existing) -> Vec<Day> {
     let told = names(entries);
     let name = |id: &str| {
         let now = known.objects.get(id).map(|(name, _)| name.clone());
-        now.or_else(|| told.get(id).cloned()).unwrap_or_else(|| id.to_owned())
+        now.or_else(|| told.get(id).cloned())
+            .unwrap_or_else(|| id.to_owned())
     };
     let mut days: Vec<Day> = Vec::new();
     for (entry, mut changes) in entries.iter().zip(changes(entries)) {
@@ -233,7 +240,9 @@ fn by_day(entries: &[AuditView], known: &Existing) -> Vec<Day> {
         };
         let at = milliseconds(&entry.at).unwrap_or_default();
         match days.last_mut() {
-            Some(day) if intl::long_day(day.first_ms) == intl::long_day(at) => day.entries.push(listed),
+            Some(day) if intl::long_day(day.first_ms) == intl::long_day(at) => {
+                day.entries.push(listed);
+            }
             _ => days.push(Day {
                 first_ms: at,
                 entries: vec![listed],

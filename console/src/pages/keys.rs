@@ -6,6 +6,11 @@
 //!
 //! Invariant: a secret that was not copied is not closed without asking, nor is a form that was changed.
 
+#![allow(
+    clippy::large_types_passed_by_value,
+    reason = "what the parts share is a set of handles, copied like one"
+)]
+
 pub mod form;
 pub mod panels;
 pub mod row;
@@ -177,18 +182,20 @@ fn Listed(list: ReadSignal<List<Key>>) -> View {
     let desk = use_context::<Desk>();
     let wanted = create_signal(param("q").unwrap_or_default());
     create_effect(move || {
-        wanted.with(|wanted| set_params(&[("q", Some(wanted.trim()).filter(|text| !text.is_empty()))]));
+        wanted.with(|wanted| {
+            set_params(&[("q", Some(wanted.trim()).filter(|text| !text.is_empty()))]);
+        });
     });
     let searchable = create_selector(move || {
-        list.with(|list| list.items.len() >= SEARCH_FROM) || wanted.with(|wanted| !wanted.is_empty())
+        list.with(|list| list.items.len() >= SEARCH_FROM)
+            || wanted.with(|wanted| !wanted.is_empty())
     });
     let shown = create_memo(move || {
-        let found = list.with(|list| {
+        list.with(|list| {
             let keys = list.items.iter();
             let found = keys.filter(|key| wanted.with(|wanted| matches(key, wanted)));
             found.map(|key| key.id.clone()).collect::<Vec<_>>()
-        });
-        found
+        })
     });
     let has_more = create_selector(move || list.with(|list| list.next_cursor.is_some()));
     let none = create_selector(move || shown.with(Vec::is_empty));
@@ -254,7 +261,10 @@ fn More(desk: Desk) -> View {
     let busy = create_signal(false);
     let tasks = use_tasks();
     let press = move |_| {
-        let next = desk.list.data.with_untracked(|list| list.as_ref()?.next_cursor.clone());
+        let next = desk
+            .list
+            .data
+            .with_untracked(|list| list.as_ref()?.next_cursor.clone());
         let Some(next) = next else { return };
         busy.set(true);
         tasks.run(async move {

@@ -6,6 +6,11 @@
 //!
 //! Invariant: leaving the page gives the request up, so that nobody's place in the queue is wasted.
 
+#![allow(
+    clippy::large_types_passed_by_value,
+    reason = "what the parts share is a set of handles, copied like one"
+)]
+
 pub mod conversation;
 pub mod exchange;
 pub mod failure;
@@ -303,7 +308,7 @@ pub fn PlaygroundPage() -> View {
         form,
         message: create_signal(String::new()),
         turns: create_signal(Vec::new()),
-        run: Run::new(),
+        run: Run::idle(),
         problem: create_signal(None),
         keys: load(|| "/api/keys?limit=500".to_owned()),
         running: use_tasks(),

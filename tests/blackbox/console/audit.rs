@@ -27,54 +27,98 @@ async fn change(gateway: &Gateway, path: &str, body: serde_json::Value) {
 async fn the_change_just_made_is_told_with_what_stood_there_before() {
     let gateway = Gateway::serve().start().await;
     let provider = Provider::start();
-    let server = gateway.server("first").provider(&provider).model("m").rpm(60);
+    let server = gateway
+        .server("first")
+        .provider(&provider)
+        .model("m")
+        .rpm(60);
     let server = server.create().await;
     let browser = Browser::start().await;
     let desk = Desk::new(&browser, &gateway).await;
     desk.sign_in("/audit").await;
-    desk.see_text(".audit-entry", "admin created the server first").await;
-    change(&gateway, &server.path(), json!({"rpm_limit": 90, "api_key": "sk-never-shown"})).await;
+    desk.see_text(".audit-entry", "admin created the server first")
+        .await;
+    change(
+        &gateway,
+        &server.path(),
+        json!({"rpm_limit": 90, "api_key": "sk-never-shown"}),
+    )
+    .await;
     desk.reload().await;
-    desk.see_text(".audit-entry", "admin changed the server first").await;
+    desk.see_text(".audit-entry", "admin changed the server first")
+        .await;
     desk.see_text(".audit-changes", "Requests per minute").await;
     assert_eq!(desk.text(".audit-before").await, "60");
     assert_eq!(desk.text(".audit-after.is-new").await, "90");
     let body = desk.text("body").await;
-    assert!(body.contains("replaced; never shown") && !body.contains("sk-never-shown"), "{body}");
-    let title = desk.evaluate("document.querySelector('.audit-time').title").await;
-    assert!(title.as_str().is_some_and(|title| title.ends_with('Z')), "{title}");
+    assert!(
+        body.contains("replaced; never shown") && !body.contains("sk-never-shown"),
+        "{body}"
+    );
+    let title = desk
+        .evaluate("document.querySelector('.audit-time').title")
+        .await;
+    assert!(
+        title.as_str().is_some_and(|title| title.ends_with('Z')),
+        "{title}"
+    );
     desk.click(".audit-object").await;
-    desk.until("the server", &format!("location.pathname === '{}'", server.path().replace("/api", ""))).await;
-    gateway.admin("DELETE", &server.path()).send().await.expect(204);
+    desk.until(
+        "the server",
+        &format!(
+            "location.pathname === '{}'",
+            server.path().replace("/api", "")
+        ),
+    )
+    .await;
+    gateway
+        .admin("DELETE", &server.path())
+        .send()
+        .await
+        .expect(204);
     desk.visit("/audit").await;
-    desk.see_text(".audit-entry", "admin deleted the server first deleted since").await;
+    desk.see_text(
+        ".audit-entry",
+        "admin deleted the server first deleted since",
+    )
+    .await;
     desk.is_clean();
 }
 
 async fn filters_narrow_the_trail_and_stand_in_the_address() {
     let gateway = Gateway::serve().start().await;
     let provider = Provider::start();
-    gateway.server("box").provider(&provider).model("m").create().await;
+    gateway
+        .server("box")
+        .provider(&provider)
+        .model("m")
+        .create()
+        .await;
     let key = gateway.key("team").create().await;
     let path = format!("/api/keys/{}", key.id);
     change(&gateway, &path, json!({"enabled": false})).await;
     let browser = Browser::start().await;
     let desk = Desk::new(&browser, &gateway).await;
     desk.sign_in("/audit").await;
-    let entries = |count: usize| format!("document.querySelectorAll('.audit-entry').length === {count}");
+    let entries =
+        |count: usize| format!("document.querySelectorAll('.audit-entry').length === {count}");
     desk.until("three entries", &entries(3)).await;
     desk.choose("radio", "Keys").await;
     desk.until("two entries", &entries(2)).await;
     assert_eq!(desk.place().await, "/audit?target_kind=key");
     desk.evaluate("(() => { const list = document.querySelector('#audit-action'); list.value = 'update'; list.dispatchEvent(new Event('change', { bubbles: true })); })()").await;
     desk.until("one entry", &entries(1)).await;
-    desk.see_text(".audit-entry", "admin changed the key team").await;
+    desk.see_text(".audit-entry", "admin changed the key team")
+        .await;
     desk.reload().await;
     desk.until("one entry", &entries(1)).await;
     desk.enter("Who", "nobody").await;
     desk.press("Tab").await;
     desk.reads("No change fits these filters").await;
-    assert_eq!(desk.place().await, "/audit?target_kind=key&action=update&actor=nobody");
+    assert_eq!(
+        desk.place().await,
+        "/audit?target_kind=key&action=update&actor=nobody"
+    );
     desk.click(".empty .button").await;
     desk.until("three entries", &entries(3)).await;
     assert_eq!(desk.place().await, "/audit");
@@ -111,13 +155,19 @@ async fn older_entries_come_page_by_page_and_back_leads_back() {
 async fn a_viewer_reads_the_accessible_trail() {
     let gateway = Gateway::serve().start().await;
     let key = gateway.key("team").create().await;
-    change(&gateway, &format!("/api/keys/{}", key.id), json!({"name": "crew"})).await;
+    change(
+        &gateway,
+        &format!("/api/keys/{}", key.id),
+        json!({"name": "crew"}),
+    )
+    .await;
     let browser = Browser::start().await;
     for dark in [false, true] {
         let desk = Desk::new(&browser, &gateway).await;
         desk.prefer_dark(dark).await;
         desk.sign_in_as_viewer("/audit").await;
-        desk.see_text(".audit-entry", "admin changed the key crew").await;
+        desk.see_text(".audit-entry", "admin changed the key crew")
+            .await;
         desk.is_accessible("the trail").await;
         desk.is_clean();
     }

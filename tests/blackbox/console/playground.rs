@@ -39,7 +39,10 @@ async fn prepare(desk: &Desk<'_>, stage: &Stage<'_>, message: &str) {
     desk.enter("Gateway key", &stage.key.secret).await;
     desk.until(
         "the models of the key",
-        &format!("document.querySelector('#play-model')?.value === '{}'", stage.model),
+        &format!(
+            "document.querySelector('#play-model')?.value === '{}'",
+            stage.model
+        ),
     )
     .await;
     desk.enter("Message", message).await;
@@ -65,7 +68,8 @@ async fn a_request_is_watched_through_the_queue_until_its_answer_is_complete() {
     gate.open(1);
     held.await.expect("an answer").expect(200);
     before.await.expect("an answer").expect(200);
-    desk.see_text(".playground-text:not(.is-question)", &completion_text(8)).await;
+    desk.see_text(".playground-text:not(.is-question)", &completion_text(8))
+        .await;
     desk.see_text(".playground-figures", "tokens/s").await;
     desk.see(".playground-part.is-queue").await;
     desk.picture("playground-answer").await;
@@ -74,7 +78,13 @@ async fn a_request_is_watched_through_the_queue_until_its_answer_is_complete() {
     let row = format!("/api/logs?request_id={id}");
     let found = tokio::time::timeout(SOON, async {
         loop {
-            let rows = stage.gateway.admin("GET", &row).send().await.expect(200).json();
+            let rows = stage
+                .gateway
+                .admin("GET", &row)
+                .send()
+                .await
+                .expect(200)
+                .json();
             if let Some(row) = rows["items"].get(0) {
                 return row.clone();
             }
@@ -82,7 +92,10 @@ async fn a_request_is_watched_through_the_queue_until_its_answer_is_complete() {
         }
     });
     let row = found.await.expect("a row of the log");
-    assert_eq!((&row["app"], &row["status"]), (&json!("console"), &json!(200)));
+    assert_eq!(
+        (&row["app"], &row["status"]),
+        (&json!("console"), &json!(200))
+    );
     assert_eq!(row["queue_position"], 2);
     let shown = desk.text(".playground-figures").await;
     let tokens = row["total_tokens"].as_u64().expect("tokens");
@@ -105,7 +118,11 @@ async fn stopping_a_request_takes_it_out_of_the_queue() {
     stage.provider.gate("answer").open_for_good();
     held.await.expect("an answer").expect(200);
     stage.idle().await;
-    assert_eq!(stage.provider.ledger().chats().len(), 1, "it never reached the server");
+    assert_eq!(
+        stage.provider.ledger().chats().len(),
+        1,
+        "it never reached the server"
+    );
     // Leaving the page gives a request up as well, and what was said is there again afterwards.
     stage.provider.set_behaviour(Behaviour {
         chunk_gate: Some("word".to_owned()),
@@ -113,7 +130,9 @@ async fn stopping_a_request_takes_it_out_of_the_queue() {
     });
     desk.enter("Message", "Then this").await;
     desk.press("Enter").await;
-    stage.live_until("one in flight", |live| live["in_flight"] == 1).await;
+    stage
+        .live_until("one in flight", |live| live["in_flight"] == 1)
+        .await;
     desk.choose("link", "Audit").await;
     desk.is_at("Audit").await;
     stage.idle().await;
@@ -132,11 +151,14 @@ async fn failures_are_told_in_words_with_their_code() {
     desk.see_text("#message-error", "Write a message").await;
     desk.enter("Message", "Now or never").await;
     desk.press("Enter").await;
-    desk.see_text("#play-key-error", "Enter a gateway key").await;
+    desk.see_text("#play-key-error", "Enter a gateway key")
+        .await;
     prepare(&desk, &stage, "Now or never").await;
     desk.press("Enter").await;
-    desk.see_text(".playground-failure", "429 deadline_unreachable").await;
-    desk.see_text(".playground-failure", "It would have to wait longer").await;
+    desk.see_text(".playground-failure", "429 deadline_unreachable")
+        .await;
+    desk.see_text(".playground-failure", "It would have to wait longer")
+        .await;
     desk.picture("playground-failure").await;
     // In its time in the queue, told in band.
     desk.visit(&format!("{}&wait=1", path(&stage))).await;
@@ -154,7 +176,8 @@ async fn failures_are_told_in_words_with_their_code() {
     });
     desk.enter("Message", "Coffee").await;
     desk.press("Enter").await;
-    desk.see_text(".playground-failure", "tea <b>only</b>").await;
+    desk.see_text(".playground-failure", "tea <b>only</b>")
+        .await;
     // A text that begins as an answer and breaks off.
     stage.provider.set_behaviour(Behaviour {
         cut_after: Some(2),
@@ -162,7 +185,8 @@ async fn failures_are_told_in_words_with_their_code() {
     });
     desk.choose("button", "Send again").await;
     desk.see_text(".playground-failure", "broke off").await;
-    desk.see_text(".playground-text:not(.is-question)", &completion_text(2)).await;
+    desk.see_text(".playground-text:not(.is-question)", &completion_text(2))
+        .await;
     desk.enter("Gateway key", "sk-sluice-nobody").await;
     desk.see_text("#play-key-error", "does not accept").await;
     desk.is_clean();
@@ -172,13 +196,14 @@ async fn an_administrator_gets_a_key_for_an_hour_and_the_conversation_goes_on() 
     let stage = Stage::new("console-play-talk").await;
     let browser = Browser::start().await;
     let desk = Desk::new(&browser, stage.gateway).await;
-    desk.sign_in(&format!("/playground?model={}&stream=off", stage.model)).await;
+    desk.sign_in(&format!("/playground?model={}&stream=off", stage.model))
+        .await;
     desk.choose("button", "Make one for an hour").await;
     desk.reads("The key is bound to this app").await;
     desk.fill("#play-system", "Be brief.").await;
     desk.enter("Message", "One").await;
     desk.press("Enter").await;
-    desk.see_text(".playground-figures", "tokens").await;
+    desk.see_text(".playground-figures", "8 out").await;
     let switch = desk.control("switch", "Stream the answer").await;
     assert_eq!(switch.property("checked").await, false);
     switch.click().await;
@@ -190,7 +215,9 @@ async fn an_administrator_gets_a_key_for_an_hour_and_the_conversation_goes_on() 
     )
     .await;
     let chats = stage.provider.ledger().chats();
-    let [first, second] = &chats[..] else { panic!("{} chats", chats.len()) };
+    let [first, second] = &chats[..] else {
+        panic!("{} chats", chats.len())
+    };
     assert_eq!(first.json()["stream"], false);
     let (answer, said) = (completion_text(8), second.json());
     assert_eq!(
@@ -217,7 +244,8 @@ async fn a_viewer_sends_with_a_key_of_his_own_which_no_storage_keeps() {
     assert_eq!(desk.count("button", "Make one for an hour").await, 0);
     prepare(&desk, &stage, "Hello").await;
     desk.press("Enter").await;
-    desk.see_text(".playground-text:not(.is-question)", &completion_text(8)).await;
+    desk.see_text(".playground-text:not(.is-question)", &completion_text(8))
+        .await;
     let kept = desk
         .evaluate("document.body.innerText + JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage), location.href, history.state])")
         .await;
@@ -226,7 +254,8 @@ async fn a_viewer_sends_with_a_key_of_his_own_which_no_storage_keeps() {
     desk.choose("button", "Account").await;
     desk.choose("menuitem", "Sign out").await;
     desk.is_at("Sign in to Sluice").await;
-    desk.enter("Access token", desk.gateway.viewer_token()).await;
+    desk.enter("Access token", desk.gateway.viewer_token())
+        .await;
     desk.choose("button", "Sign in").await;
     let key = desk.control("textbox", "Gateway key").await;
     assert_eq!(key.property("value").await, "");

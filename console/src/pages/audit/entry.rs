@@ -146,21 +146,28 @@ fn field_name(field: &str) -> String {
 fn shown(field: &str, value: &Value) -> String {
     match (field, value) {
         ("api_key", _) => audit::replaced().to_owned(),
-        ("app", Value::Null) => audit::any().to_owned(),
         ("expires_at", Value::Null) => audit::never().to_owned(),
         ("expires_at", Value::String(time)) => intl::api_time(time),
-        ("rpm_limit" | "tpm_limit" | "max_concurrency", Value::Null) => audit::unlimited().to_owned(),
-        ("rpm_limit" | "tpm_limit" | "max_concurrency", Value::Number(limit)) if limit.as_u64() == Some(0) => {
+        ("rpm_limit" | "tpm_limit" | "max_concurrency", Value::Null) => {
+            audit::unlimited().to_owned()
+        }
+        ("rpm_limit" | "tpm_limit" | "max_concurrency", Value::Number(limit))
+            if limit.as_u64() == Some(0) =>
+        {
             audit::paused().to_owned()
         }
-        ("grace_seconds", Value::Number(seconds)) if seconds.as_u64() == Some(0) => audit::at_once().to_owned(),
+        ("grace_seconds", Value::Number(seconds)) if seconds.as_u64() == Some(0) => {
+            audit::at_once().to_owned()
+        }
         ("grace_seconds", Value::Number(seconds)) => {
             intl::span(seconds.as_u64().unwrap_or_default().saturating_mul(1_000))
         }
         (_, Value::Number(span)) if field.ends_with("_ms") => {
             span.as_u64().map_or_else(|| span.to_string(), intl::span)
         }
-        (_, Value::Number(number)) => number.as_u64().map_or_else(|| number.to_string(), intl::integer),
+        (_, Value::Number(number)) => number
+            .as_u64()
+            .map_or_else(|| number.to_string(), intl::integer),
         (_, Value::Bool(true)) => audit::yes().to_owned(),
         (_, Value::Bool(false)) => audit::no().to_owned(),
         (_, Value::String(text)) => text.clone(),
@@ -168,7 +175,10 @@ fn shown(field: &str, value: &Value) -> String {
         (_, Value::Array(items)) => {
             let items: Vec<String> = items
                 .iter()
-                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                .map(|item| {
+                    item.as_str()
+                        .map_or_else(|| item.to_string(), str::to_owned)
+                })
                 .collect();
             items.join(", ")
         }

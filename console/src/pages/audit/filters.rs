@@ -18,7 +18,10 @@ use crate::range::milliseconds;
 /// Names of filters, in the query and for the API.
 pub const FILTERS: [&str; 6] = ["target_kind", "target_id", "action", "actor", "from", "to"];
 
-const ACTIONS: [(&str, fn() -> &'static str); 6] = [
+/// A message.
+type Words = fn() -> &'static str;
+
+const ACTIONS: [(&str, Words); 6] = [
     ("", audit::any_action),
     ("create", audit::action_create),
     ("update", audit::action_update),
@@ -61,11 +64,14 @@ pub fn Filters(chosen: ReadSignal<Option<String>>) -> View {
         _ => Kinds::All,
     });
     let choose = |kind| {
-        put("target_kind", match kind {
-            Kinds::All => None,
-            Kinds::Servers => Some("server"),
-            Kinds::Keys => Some("key"),
-        });
+        put(
+            "target_kind",
+            match kind {
+                Kinds::All => None,
+                Kinds::Servers => Some("server"),
+                Kinds::Keys => Some("key"),
+            },
+        );
     };
     let kinds = vec![
         (Kinds::All, audit::everything.into()),
@@ -82,7 +88,8 @@ pub fn Filters(chosen: ReadSignal<Option<String>>) -> View {
     create_effect(move || actor.set(param("actor").unwrap_or_default()));
     let options = || {
         let all = ACTIONS.iter();
-        all.map(|(value, words)| ((*value).to_owned(), words().to_owned())).collect::<Vec<_>>()
+        all.map(|(value, words)| ((*value).to_owned(), words().to_owned()))
+            .collect::<Vec<_>>()
     };
     let filtered = create_selector(is_filtered);
     view! {

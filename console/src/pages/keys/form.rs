@@ -83,7 +83,9 @@ impl Fields {
     /// The form of a key that ends at `before`: a field of local time knows no seconds, so the end is changed
     /// only where its text is.
     fn draft(self, before: Option<u64>) -> Result<Draft, Missing> {
-        let same = self.expiry.with(|name| Expiry::parse(name) == Expiry::Custom)
+        let same = self
+            .expiry
+            .with(|name| Expiry::parse(name) == Expiry::Custom)
             && before.is_some_and(|before| self.time.with(|time| *time == local_text(before)));
         Ok(Draft {
             name: self.name.get_clone(),
@@ -174,7 +176,11 @@ pub fn KeyForm(#[prop(default, setter(strip_option))] key: Option<Key>) -> View 
             about("expires_at")
         }
     };
-    let is_custom = create_selector(move || fields.expiry.with(|name| Expiry::parse(name) == Expiry::Custom));
+    let is_custom = create_selector(move || {
+        fields
+            .expiry
+            .with(|name| Expiry::parse(name) == Expiry::Custom)
+    });
     view! {
         form(class="dialog-form", novalidate=true, on:submit=submit) {
             div(class="dialog-body") {

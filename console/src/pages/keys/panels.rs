@@ -18,8 +18,11 @@ use crate::i18n::{common, keys};
 use crate::navigation::{param, set_params};
 use crate::session;
 
+/// A message.
+type Words = fn() -> &'static str;
+
 /// Seconds that an old secret goes on, as the values of the options.
-const GRACES: [(&str, fn() -> &'static str); 5] = [
+const GRACES: [(&str, Words); 5] = [
     ("0", keys::grace_none),
     ("3600", keys::grace_hour),
     ("86400", keys::grace_day),
@@ -67,9 +70,13 @@ pub fn Panels() -> View {
     let title = move || match panel.get_clone() {
         Panel::Closed => String::new(),
         Panel::New => keys::new_title().to_owned(),
-        Panel::Edit(id) => find(desk, &id).map_or_else(String::new, |key| keys::edit_title(&key.name)),
+        Panel::Edit(id) => {
+            find(desk, &id).map_or_else(String::new, |key| keys::edit_title(&key.name))
+        }
         Panel::Secret => desk.secret.with(|created| {
-            created.as_ref().map_or_else(String::new, |created| keys::secret_title(&created.view.name))
+            created.as_ref().map_or_else(String::new, |created| {
+                keys::secret_title(&created.view.name)
+            })
         }),
     };
     let body = render(move || {
@@ -109,9 +116,13 @@ pub fn Panels() -> View {
 }
 
 fn find(desk: Desk, id: &str) -> Option<Key> {
-    desk.list
-        .data
-        .with(|list| list.as_ref()?.items.iter().find(|key| key.id == id).cloned())
+    desk.list.data.with(|list| {
+        list.as_ref()?
+            .items
+            .iter()
+            .find(|key| key.id == id)
+            .cloned()
+    })
 }
 
 /// Asks before something is lost.
@@ -126,7 +137,8 @@ fn Ask(
 ) -> View {
     let on_leave = Rc::new(on_leave);
     let body = render(move || {
-        let (hint, stay, leave, on_leave) = (hint.clone(), stay.clone(), leave.clone(), on_leave.clone());
+        let (hint, stay, leave, on_leave) =
+            (hint.clone(), stay.clone(), leave.clone(), on_leave.clone());
         view! {
             div(class="dialog-body") { p { (hint.get_clone()) } }
             div(class="dialog-foot") {
@@ -154,7 +166,12 @@ fn Rotating() -> View {
         };
         let submit = move |event: SubmitEvent| {
             event.prevent_default();
-            let Some(key) = rotating.get_clone_untracked().filter(|_| !busy.get_untracked()) else { return };
+            let Some(key) = rotating
+                .get_clone_untracked()
+                .filter(|_| !busy.get_untracked())
+            else {
+                return;
+            };
             let seconds: u64 = grace.with_untracked(|grace| grace.parse().unwrap_or_default());
             busy.set(true);
             desk.tasks.run(async move {
@@ -171,7 +188,12 @@ fn Rotating() -> View {
                 }
             });
         };
-        let options = || GRACES.iter().map(|(value, words)| ((*value).to_owned(), words().to_owned())).collect::<Vec<_>>();
+        let options = || {
+            GRACES
+                .iter()
+                .map(|(value, words)| ((*value).to_owned(), words().to_owned()))
+                .collect::<Vec<_>>()
+        };
         view! {
             form(class="dialog-form", novalidate=true, on:submit=submit) {
                 div(class="dialog-body") {
@@ -188,7 +210,10 @@ fn Rotating() -> View {
         }
     });
     let title = move || {
-        rotating.with(|key| key.as_ref().map_or_else(String::new, |key| keys::rotate_title(&key.name)))
+        rotating.with(|key| {
+            key.as_ref()
+                .map_or_else(String::new, |key| keys::rotate_title(&key.name))
+        })
     };
     let close = move || {
         if !busy.get_untracked() {
@@ -203,9 +228,19 @@ fn Deleting() -> View {
     let desk = use_context::<Desk>();
     let deleting = desk.deleting;
     let busy = create_signal(false);
-    let name = move || deleting.with(|key| key.as_ref().map_or_else(String::new, |key| key.name.clone()));
+    let name = move || {
+        deleting.with(|key| {
+            key.as_ref()
+                .map_or_else(String::new, |key| key.name.clone())
+        })
+    };
     let confirm = move || {
-        let Some(key) = deleting.get_clone_untracked().filter(|_| !busy.get_untracked()) else { return };
+        let Some(key) = deleting
+            .get_clone_untracked()
+            .filter(|_| !busy.get_untracked())
+        else {
+            return;
+        };
         busy.set(true);
         desk.tasks.run(async move {
             let answer = api::delete(&format!("/api/keys/{}", key.id), None).await;

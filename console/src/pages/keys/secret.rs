@@ -95,7 +95,13 @@ fn Usage(created: Created) -> View {
             )
         }
     });
-    let options = move || usable.with(|all| all.iter().map(|one| (one.clone(), one.clone())).collect::<Vec<_>>());
+    let options = move || {
+        usable.with(|all| {
+            all.iter()
+                .map(|one| (one.clone(), one.clone()))
+                .collect::<Vec<_>>()
+        })
+    };
     let copied = desk.copied;
     view! {
         Card(title=keys::use_it, hint=keys::use_hint, actions=choose, class="keys-use") {

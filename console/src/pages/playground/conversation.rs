@@ -58,7 +58,8 @@ pub fn Conversation() -> View {
 
 fn past(turn: Turn) -> View {
     let answer = turn.answer.clone();
-    let answered = (!answer.is_empty()).then(|| view! { pre(class="playground-text") { (answer) } });
+    let answered =
+        (!answer.is_empty()).then(|| view! { pre(class="playground-text") { (answer) } });
     view! {
         div(class="playground-turn") {
             h3(class="playground-who") { (playground::you()) }
@@ -169,7 +170,10 @@ fn failed(desk: Desk, failure: Failure) -> View {
     let status = failure.status;
     let told = failure.clone();
     let later = move || {
-        let seconds = desk.run.header("retry-after").and_then(|text| text.parse::<u64>().ok());
+        let seconds = desk
+            .run
+            .header("retry-after")
+            .and_then(|text| text.parse::<u64>().ok());
         seconds.map(|seconds| playground::try_later(&intl::span(seconds.saturating_mul(1_000))))
     };
     let code = match (code.is_empty(), status) {
@@ -218,9 +222,15 @@ fn Queue() -> View {
     };
     let waited = move || {
         let since = run.facts.with(|facts| facts.queued_ms);
-        playground::waited(&intl::span(since.map_or(0, |since| between(since, now.get()))))
+        playground::waited(&intl::span(
+            since.map_or(0, |since| between(since, now.get())),
+        ))
     };
-    let places = create_memo(move || (1..=place.get().min(PLACES_MAX)).rev().collect::<Vec<u64>>());
+    let places = create_memo(move || {
+        (1..=place.get().min(PLACES_MAX))
+            .rev()
+            .collect::<Vec<u64>>()
+    });
     view! {
         div(class="playground-queue") {
             div(class="playground-place") {
@@ -245,19 +255,20 @@ fn Queue() -> View {
 fn said(desk: Desk) -> View {
     let run = desk.run;
     let words = create_selector(move || match run.phase.get_clone() {
-        Phase::Idle | Phase::Answering => String::new(),
+        // Text is not read while it grows, and a failure is an alert of its own.
+        Phase::Idle | Phase::Answering | Phase::Failed(_) => String::new(),
         Phase::Sending => playground::sending().to_owned(),
         Phase::Queued { position: 1, .. } => playground::next().to_owned(),
         Phase::Queued { position, .. } => playground::place(&position.to_string()),
         Phase::Granted => playground::granted().to_owned(),
         Phase::Complete => {
-            let text: String = run.answer.with_untracked(|answer| answer.chars().take(SAID_CHARS_MAX).collect());
+            let text: String = run
+                .answer
+                .with_untracked(|answer| answer.chars().take(SAID_CHARS_MAX).collect());
             playground::answer_said(&text)
         }
         Phase::Stopped { waiting: true } => playground::stopped_waiting().to_owned(),
         Phase::Stopped { waiting: false } => playground::stopped().to_owned(),
-        // The alert tells it.
-        Phase::Failed(_) => String::new(),
     });
     view! { (words.get_clone()) }
 }
@@ -267,7 +278,8 @@ fn Composer() -> View {
     let desk = use_context::<Desk>();
     let is_busy = create_selector(move || desk.run.phase.with(Phase::is_busy));
     let missing = create_selector(move || {
-        desk.problem.get() == Some(Problem::Message) && desk.message.with(|text| text.trim().is_empty())
+        desk.problem.get() == Some(Problem::Message)
+            && desk.message.with(|text| text.trim().is_empty())
     });
     let keys = move |event: KeyboardEvent| {
         if event.key() == "Enter" && !event.shift_key() && !event.is_composing() {

@@ -51,7 +51,14 @@ impl Drop for Unanswered {
 pub async fn chat(secret: &str, request: &Request) -> Result<Exchange, Failure> {
     let mut headers = request.headers.clone();
     headers.push(("Accept", "text/event-stream, application/json".to_owned()));
-    send("POST", "/v1/chat/completions", secret, &headers, Some(&request.body)).await
+    send(
+        "POST",
+        "/v1/chat/completions",
+        secret,
+        &headers,
+        Some(&request.body),
+    )
+    .await
 }
 
 /// The models that a key may use.
@@ -123,7 +130,8 @@ async fn send(
 ) -> Result<Exchange, Failure> {
     let lost = |_error: JsValue| Failure::offline();
     let controller = AbortController::new().map_err(lost)?;
-    let request = prepare(method, path, secret, headers, body, &controller).map_err(|_error| unsendable())?;
+    let request =
+        prepare(method, path, secret, headers, body, &controller).map_err(|_error| unsendable())?;
     let mut unanswered = Unanswered(Some(controller.clone()));
     let response = JsFuture::from(window().fetch_with_request(&request))
         .await

@@ -68,7 +68,9 @@ pub fn Setup() -> View {
     let too_warm = number(Wrong::Temperature, playground::not_a_number);
     let too_many = number(Wrong::MaxTokens, playground::not_whole);
     let too_long = number(Wrong::Wait, playground::not_a_number);
-    let bound = create_selector(move || known.with(|key| key.as_ref().is_some_and(|key| key.app.is_some())));
+    let bound = create_selector(move || {
+        known.with(|key| key.as_ref().is_some_and(|key| key.app.is_some()))
+    });
     view! {
         Card(title=playground::request) {
             div(class="stack") {
@@ -106,13 +108,22 @@ fn KeyField(models: Signal<Models>, known: ReadSignal<Option<Key>>) -> View {
     let busy = create_signal(false);
     let tasks = use_tasks();
     let error = move || {
-        let missing = desk.problem.get() == Some(Problem::Key) && desk.secret.with(|key| key.trim().is_empty());
+        let missing = desk.problem.get() == Some(Problem::Key)
+            && desk.secret.with(|key| key.trim().is_empty());
         let refused = models.with(|models| match models {
-            Models::Failed(failure) if failure.kind == Kind::Expired => Some(playground::key_refused().to_owned()),
-            Models::Failed(failure) if failure.code == "unsendable" => Some(playground::key_refused().to_owned()),
+            Models::Failed(failure) if failure.kind == Kind::Expired => {
+                Some(playground::key_refused().to_owned())
+            }
+            Models::Failed(failure) if failure.code == "unsendable" => {
+                Some(playground::key_refused().to_owned())
+            }
             _ => None,
         });
-        if missing { Some(playground::key_missing().to_owned()) } else { refused }
+        if missing {
+            Some(playground::key_missing().to_owned())
+        } else {
+            refused
+        }
     };
     let hint = move || {
         known.with(|key| match key {
@@ -146,7 +157,9 @@ fn KeyField(models: Signal<Models>, known: ReadSignal<Option<Key>>) -> View {
             busy.set(false);
         });
     };
-    let offer = create_selector(move || session::is_admin() && desk.secret.with(|key| key.trim().is_empty()));
+    let offer = create_selector(move || {
+        session::is_admin() && desk.secret.with(|key| key.trim().is_empty())
+    });
     view! {
         div(class="playground-key") {
             Field(id="play-key", label=playground::key, hint=hint, error=error) {
@@ -168,7 +181,9 @@ fn ModelField(models: Signal<Models>) -> View {
     let choice = create_signal(String::new());
     // What the list does not have is typed, such as a name that a pattern covers.
     create_effect(move || {
-        let Models::Known(known) = models.get_clone() else { return };
+        let Models::Known(known) = models.get_clone() else {
+            return;
+        };
         let wanted = model.get_clone_untracked();
         if known.contains(&wanted) {
             choice.set(wanted);
@@ -193,7 +208,9 @@ fn ModelField(models: Signal<Models>) -> View {
             Models::Unknown => playground::model_waiting().to_owned(),
             Models::Loading => playground::model_loading().to_owned(),
             Models::Known(known) if known.is_empty() => playground::model_none().to_owned(),
-            Models::Failed(failure) if failure.kind != Kind::Expired && failure.code != "unsendable" => {
+            Models::Failed(failure)
+                if failure.kind != Kind::Expired && failure.code != "unsendable" =>
+            {
                 super::failure::why(failure)
             }
             Models::Known(_) | Models::Failed(_) => String::new(),
@@ -207,7 +224,9 @@ fn ModelField(models: Signal<Models>) -> View {
         options.push((OTHER.to_owned(), playground::model_other().to_owned()));
         options
     };
-    let listed = create_selector(move || models.with(|models| matches!(models, Models::Known(known) if !known.is_empty())));
+    let listed = create_selector(move || {
+        models.with(|models| matches!(models, Models::Known(known) if !known.is_empty()))
+    });
     let typed = create_selector(move || !listed.get() || choice.with(|choice| choice == OTHER));
     view! {
         (if listed.get() {

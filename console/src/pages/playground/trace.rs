@@ -35,12 +35,12 @@ const HEADERS: [&str; 16] = [
     "x-request-id",
 ];
 
-/// How the time of a request was spent.
+/// How the time of a request was spent, in milliseconds.
 struct Spent {
-    queue_ms: Option<u64>,
-    first_ms: Option<u64>,
-    answer_ms: Option<u64>,
-    total_ms: u64,
+    queue: Option<u64>,
+    first: Option<u64>,
+    answer: Option<u64>,
+    total: u64,
 }
 
 /// The figures of the request that ended.
@@ -50,7 +50,7 @@ pub fn Figures() -> View {
     let run = desk.run;
     let facts = run.facts.get_clone_untracked();
     let spent = spent(desk, &facts);
-    let queue = match spent.queue_ms {
+    let queue = match spent.queue {
         Some(0) => view! { (playground::straight()) },
         Some(span) => view! { (intl::span(span)) },
         None => dash(),
@@ -62,7 +62,9 @@ pub fn Figures() -> View {
         }
         None => dash(),
     };
-    let pace = facts.tokens.and_then(|tokens| speed(tokens.completion, facts.first_ms?, facts.end_ms?));
+    let pace = facts
+        .tokens
+        .and_then(|tokens| speed(tokens.completion, facts.first_ms?, facts.end_ms?));
     let pace = match pace {
         Some(pace) => view! { (playground::per_second(&intl::compact(pace))) },
         None => dash(),
@@ -77,7 +79,7 @@ pub fn Figures() -> View {
         },
         None => dash(),
     };
-    let total = spent.total_ms;
+    let total = spent.total;
     let log = log_path(desk);
     view! {
         div(class="playground-trace") {
@@ -101,9 +103,13 @@ pub fn Figures() -> View {
 
 fn timeline(spent: &Spent) -> View {
     let parts = [
-        ("is-queue", playground::phase_queue as fn() -> &'static str, spent.queue_ms),
-        ("is-first", playground::phase_first, spent.first_ms),
-        ("is-answer", playground::phase_answer, spent.answer_ms),
+        (
+            "is-queue",
+            playground::phase_queue as fn() -> &'static str,
+            spent.queue,
+        ),
+        ("is-first", playground::phase_first, spent.first),
+        ("is-answer", playground::phase_answer, spent.answer),
     ];
     let parts: Vec<View> = parts
         .into_iter()
@@ -127,17 +133,27 @@ fn timeline(spent: &Spent) -> View {
 
 fn spent(desk: Desk, facts: &Facts) -> Spent {
     let end = facts.end_ms.unwrap_or(facts.sent_ms);
-    let told = desk.run.header("x-queue-wait-ms").and_then(|text| text.parse::<u64>().ok());
-    let seen = facts.queued_ms.map(|from| between(from, facts.granted_ms.unwrap_or(end)));
+    let told = desk
+        .run
+        .header("x-queue-wait-ms")
+        .and_then(|text| text.parse::<u64>().ok());
+    let seen = facts
+        .queued_ms
+        .map(|from| between(from, facts.granted_ms.unwrap_or(end)));
     let queue_ms = told.or(seen);
-    let first_ms = facts.first_ms.map(|first| {
-        between(facts.sent_ms, first).saturating_sub(queue_ms.unwrap_or_default())
-    });
+    let first_ms = facts
+        .first_ms
+        .map(|first| between(facts.sent_ms, first).saturating_sub(queue_ms.unwrap_or_default()));
+    let total_ms = between(facts.sent_ms, end);
+    // A plain answer comes as a whole: all of its time is the server's.
+    let whole = facts
+        .tokens
+        .map(|_| total_ms.saturating_sub(queue_ms.unwrap_or_default()));
     Spent {
-        queue_ms,
-        first_ms,
-        answer_ms: facts.first_ms.map(|first| between(first, end)),
-        total_ms: between(facts.sent_ms, end),
+        queue: queue_ms,
+        first: first_ms,
+        answer: facts.first_ms.map(|first| between(first, end)).or(whole),
+        total: total_ms,
     }
 }
 
@@ -210,7 +226,9 @@ pub fn CurlCard() -> View {
             desk.messages(written)
         };
         let origin = window().location().origin().unwrap_or_default();
-        form.request(&messages).map(|request| request.to_curl(&origin)).unwrap_or_default()
+        form.request(&messages)
+            .map(|request| request.to_curl(&origin))
+            .unwrap_or_default()
     });
     view! {
         Card(class="playground-curl-card") {
