@@ -23,7 +23,7 @@ use std::cell::RefCell;
 use sycamore::prelude::*;
 
 use crate::api::{Key, List};
-use crate::browser::focus_first;
+use crate::browser::{document, focus_first};
 use crate::components::PageHeader;
 use crate::i18n::playground;
 use crate::navigation::{param, set_params};
@@ -218,6 +218,9 @@ impl Desk {
         }
         self.run.begin(question);
         self.running.run(self.run.drive(secret, request));
+        if let Ok(Some(end)) = document().query_selector(".playground-end") {
+            conversation::bring_into_view(&end);
+        }
         true
     }
 

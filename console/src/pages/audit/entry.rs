@@ -33,6 +33,11 @@ pub fn entry(listed: Listed) -> View {
     };
     let at = milliseconds(&entry.at);
     let (utc, written) = (entry.at.clone(), entry.at.clone());
+    let has_fields = entry
+        .detail
+        .as_object()
+        .is_some_and(|fields| !fields.is_empty());
+    let repeated = changes.is_empty() && has_fields && entry.action == "update";
     let (kind, action, actor) = (entry.target_kind, entry.action, entry.actor);
     let words = move || sentence(&kind, &action, &actor);
     let rows: Vec<View> = changes.into_iter().map(change).collect();
@@ -58,6 +63,7 @@ pub fn entry(listed: Listed) -> View {
                     }
                 }
                 (rows)
+                (repeated.then(|| view! { p(class="audit-same") { (audit::same()) } }))
                 (ordered)
             }
         }
