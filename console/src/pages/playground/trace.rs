@@ -189,7 +189,7 @@ pub fn HeadersCard() -> View {
                     .into_iter()
                     .filter_map(|name| {
                         let value = run.header(name)?;
-                        let shown = if name == "x-request-id" {
+                        let shown = if name == "x-request-id" && log_path(desk).is_some() {
                             let path = Route::Log(value.clone()).path();
                             view! { a(href=path) { (value) } }
                         } else {
