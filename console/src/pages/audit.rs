@@ -9,7 +9,6 @@ pub mod filters;
 
 use std::collections::HashMap;
 
-use console_macros::view;
 use gateway::admin_api::AuditView;
 use sycamore::prelude::*;
 
@@ -242,7 +241,7 @@ fn by_day(entries: &[AuditView], known: &Existing) -> Vec<Day> {
         let at = milliseconds(&entry.at).unwrap_or_default();
         match days.last_mut() {
             Some(day) if intl::long_day(day.first_ms) == intl::long_day(at) => {
-                day.entries.push(listed)
+                day.entries.push(listed);
             }
             _ => days.push(Day {
                 first_ms: at,
