@@ -144,7 +144,7 @@ fn an_environment_that_lacks_anything_is_noticed() {
     ];
     for (there, instead) in changes {
         assert!(whole.contains(there), "wrangler.toml has: {there}");
-        let changed = whole.replacen(there, instead, 1);
-        assert!(!problems(&changed).is_empty(), "nobody notices: {there}");
+        let broken = whole.replacen(there, instead, 1);
+        assert!(!problems(&broken).is_empty(), "nobody notices: {there}");
     }
 }

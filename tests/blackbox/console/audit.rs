@@ -20,8 +20,8 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 async fn change(gateway: &Gateway, path: &str, body: serde_json::Value) {
-    let patch = gateway.admin("PATCH", path).json(&body);
-    patch.send().await.expect(200);
+    let request = gateway.admin("PATCH", path).json(&body);
+    request.send().await.expect(200);
 }
 
 async fn the_change_just_made_is_told_with_what_stood_there_before() {
