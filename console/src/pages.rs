@@ -17,6 +17,7 @@ pub mod playground;
 pub mod servers;
 pub mod usage;
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::browser::{document, focus_first, window};

@@ -14,6 +14,7 @@ pub mod logo;
 pub mod sidebar;
 pub mod sign_in;
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::components::{Dialog, IconButton, Shape, render};

@@ -2,6 +2,7 @@
 //!
 //! Owns copying text to the clipboard, with an answer that is seen and read out.
 
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 

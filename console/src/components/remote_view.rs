@@ -4,6 +4,7 @@
 //! comes; a failure with its reason and a way to try again, as a page if there never was data and as a strip
 //! above the content if there was.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::{Button, icon};

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::{IconButton, icon, remote_view};

@@ -9,6 +9,7 @@ pub mod filters;
 
 use std::collections::HashMap;
 
+use console_macros::view;
 use gateway::admin_api::AuditView;
 use sycamore::prelude::*;
 

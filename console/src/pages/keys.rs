@@ -16,6 +16,7 @@ pub mod panels;
 pub mod row;
 pub mod secret;
 
+use console_macros::view;
 use serde::Deserialize;
 use sycamore::prelude::*;
 

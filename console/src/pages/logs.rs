@@ -2,6 +2,7 @@
 //!
 //! The page of the log; its heading and an empty state for now. Owns nothing yet.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::components::{EmptyState, PageHeader};

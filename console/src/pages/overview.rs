@@ -10,6 +10,7 @@ pub mod live;
 pub mod totals;
 pub mod traffic;
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{List, LiveView, Server, UsageReport};

@@ -20,6 +20,7 @@ pub mod trace;
 
 use std::cell::RefCell;
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{Key, List};

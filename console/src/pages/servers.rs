@@ -11,6 +11,7 @@ pub mod panel;
 pub mod probe;
 pub mod row;
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{List, LiveView, Server};

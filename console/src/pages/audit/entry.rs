@@ -3,6 +3,7 @@
 //! Owns how an entry of the trail is told: who did what to which object, when, and the fields with what stood
 //! there before where that is known. Values are written as people read them; what nobody knows stays as it is.
 
+use console_macros::view;
 use serde_json::Value;
 use sycamore::prelude::*;
 

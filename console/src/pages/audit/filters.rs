@@ -4,6 +4,7 @@
 //! change of one goes back to the newest entries.
 
 use admission::time::Instant;
+use console_macros::view;
 use gateway::admin_api::rfc3339;
 use sycamore::prelude::*;
 use web_sys::Event;

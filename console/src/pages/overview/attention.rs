@@ -3,6 +3,7 @@
 //! Shows what `crate::attention` finds, as links to the servers concerned, gravest first. Where there is
 //! nothing to look at, nothing is shown, so that the eye is drawn here only with a reason.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{List, LiveView, Server, UsageReport};
@@ -57,7 +58,7 @@ pub fn Attention(servers: ReadSignal<List<Server>>, live: Remote<List<LiveView>>
                 section(class="attention", aria-labelledby="attention-title") {
                     h2(id="attention-title", class="attention-title") { (overview::attention()) }
                     ul(class="attention-list") {
-                        Keyed(list=keys, key=|key| key.clone(), view=move |wanted| row(found, wanted))
+                        Keyed(list=keys, key=Key::clone, view=move |wanted| row(found, wanted))
                     }
                 }
             }

@@ -4,6 +4,7 @@
 //! asked for with it, and an administrator can have one made that ends after an hour.
 
 use admission::time::Instant;
+use console_macros::view;
 use gateway::admin_api::rfc3339;
 use serde::Deserialize;
 use sycamore::prelude::*;

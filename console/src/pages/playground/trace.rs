@@ -3,6 +3,7 @@
 //! Owns what is told about a request besides its text: how its time was spent, what it used, the headers of the
 //! gateway, and the same request as a command.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::Desk;
