@@ -62,7 +62,7 @@ async fn the_change_just_made_is_told_with_what_stood_there_before() {
         title.as_str().is_some_and(|title| title.ends_with('Z')),
         "{title}"
     );
-    desk.click(".audit-object").await;
+    desk.click("a.audit-object").await;
     desk.until(
         "the server",
         &format!(
