@@ -77,6 +77,7 @@ fn key(notice: &Notice) -> Key {
         Matter::Paused => 2,
         Matter::BackingOff { .. } => 3,
         Matter::Slow { .. } => 4,
+        Matter::JournalStuck { .. } => 5,
     };
     (notice.server_id.clone(), kind)
 }
@@ -121,6 +122,7 @@ fn words(matter: Matter) -> String {
     match matter {
         Matter::KeyUnreadable => overview::key_unreadable().to_owned(),
         Matter::Failing { ratio } => overview::failing(&intl::percent(ratio)),
+        Matter::JournalStuck { rows } => overview::journal_stuck(&intl::integer(rows)),
         Matter::Paused => overview::paused().to_owned(),
         Matter::BackingOff { until_ms } => {
             overview::backing_off(&intl::span(until_ms.saturating_sub(clock())))
