@@ -6,7 +6,6 @@
 use console_macros::view;
 use std::rc::Rc;
 
-use console_macros::view;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;
 
