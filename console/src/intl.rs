@@ -122,6 +122,18 @@ pub fn day(milliseconds: u64) -> String {
     )
 }
 
+/// The date with its weekday and year.
+#[must_use]
+pub fn long_day(milliseconds: u64) -> String {
+    let options = [
+        ("weekday", "long"),
+        ("year", "numeric"),
+        ("month", "long"),
+        ("day", "numeric"),
+    ];
+    date(milliseconds, "long-day", &options)
+}
+
 /// The date of a day of statistics: these are days of UTC, whatever the time zone here.
 #[must_use]
 pub fn utc_day(milliseconds: u64) -> String {

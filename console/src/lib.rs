@@ -14,12 +14,18 @@
 )]
 
 pub mod attention;
+pub mod audit_detail;
 pub mod errors;
 pub mod figures;
 pub mod i18n;
 pub mod icons;
+pub mod keys_form;
+pub mod keys_snippets;
 pub mod logs_query;
 pub mod logs_timeline;
+pub mod playground_answer;
+pub mod playground_events;
+pub mod playground_request;
 pub mod query;
 pub mod range;
 pub mod route;

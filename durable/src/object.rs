@@ -19,10 +19,12 @@ use crate::log::print;
 use admission::protocol::{
     Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
 };
+use futures::FutureExt;
 use futures::future::{Either, select};
 use gateway::attempts::{Attempt, Attempts, encode_verdict};
 use gateway::log::{self, Detail};
 use gateway::progress::HEARTBEAT;
+use gateway::settings::Settings;
 use js_sys::{Function, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -53,12 +55,26 @@ impl DurableObject for Limiter {
             let state = Rc::clone(&state);
             move |reason: &str| reset(&state, reason)
         };
+        let durable = {
+            let state = Rc::clone(&state);
+            move || {
+                let storage = state.storage();
+                async move { storage.sync().await }.boxed_local()
+            }
+        };
         let set_alarm = {
             let state = Rc::clone(&state);
-            move |after: Duration| set_alarm(&state, after)
+            move |after: Duration, failed| set_alarm(&state, after, failed)
         };
+        let settings = Settings::parse(|name| env.var(name).ok().map(|value| value.to_string()));
         Self {
-            shell: Shell::restore(state.storage().sql(), on_broken, set_alarm),
+            shell: Shell::restore(
+                state.storage().sql(),
+                settings.journal_rows_max,
+                on_broken,
+                durable,
+                set_alarm,
+            ),
             env,
             attempts: RefCell::default(),
             state,
@@ -81,18 +97,12 @@ impl DurableObject for Limiter {
                 let known = shell.step(|admission, now| admission.accepted(&accepted, now));
                 Answer::Line(u8::from(known).to_string())
             }),
-            "sent-late" => SentLate::decode(message).map(|sent| {
-                let known = shell.step(|admission, now| admission.sent_late(&sent, now));
-                Answer::Line(u8::from(known).to_string())
-            }),
+            "sent-late" => sent_late(shell, message).await,
             "cancel" => Cancel::decode(message).map(|cancel| {
                 shell.cancel(&cancel.ticket);
                 Answer::Line(String::from("1"))
             }),
-            "limits" => Limits::decode(message).map(|limits| {
-                shell.step(|admission, now| admission.set_limits(limits, now));
-                Answer::Line(String::from("1"))
-            }),
+            "limits" => set_limits(shell, message).await,
             "attempt" => Attempt::decode(message)
                 .ok_or_else(|| DecodeError::Malformed(String::from("no attempt")))
                 .map(|attempt| {
@@ -100,6 +110,11 @@ impl DurableObject for Limiter {
                     Answer::Line(encode_verdict(refused_until))
                 }),
             "live" => Ok(Answer::Line(shell.live(now()).encode())),
+            "counters" => {
+                // A row is counted when it is written.
+                shell.written().await;
+                Ok(Answer::Line(shell.counters()))
+            }
             "reset" => {
                 reset(&self.state, RESET);
                 // Never answered: the caller learns of the reset by the end of this very call.
@@ -129,14 +144,15 @@ impl DurableObject for Limiter {
     }
 }
 
-/// Sets the object's alarm. If that fails, the next row tries again.
-fn set_alarm(state: &Rc<State>, after: Duration) {
+/// Sets the object's alarm. If that fails, the next change tries again.
+fn set_alarm(state: &Rc<State>, after: Duration, failed: Box<dyn FnOnce()>) {
     let storage = state.storage();
     spawn_local(async move {
         if let Err(error) = storage.set_alarm(after).await {
             print(&log::Event::JournalAlarmFailed {
                 detail: Detail::new(&error.to_string()),
             });
+            failed();
         }
     });
 }
@@ -164,6 +180,20 @@ async fn acquire(
     let answer = waiting.answer().await;
     shell.written_before(&answer).await;
     Ok(Answer::Line(answer.encode()))
+}
+
+async fn sent_late(shell: &Rc<Shell>, message: &str) -> std::result::Result<Answer, DecodeError> {
+    let sent = SentLate::decode(message)?;
+    let known = shell.step(|admission, now| admission.sent_late(&sent, now));
+    shell.written().await;
+    Ok(Answer::Line(u8::from(known).to_string()))
+}
+
+async fn set_limits(shell: &Rc<Shell>, message: &str) -> std::result::Result<Answer, DecodeError> {
+    let limits = Limits::decode(message)?;
+    shell.step(|admission, now| admission.set_limits(limits, now));
+    shell.written().await;
+    Ok(Answer::Line(String::from("1")))
 }
 
 /// Acknowledged only when it is durable: what a crash loses, the Worker repeats.

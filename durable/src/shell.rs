@@ -15,9 +15,10 @@ use admission::protocol::{
     TicketId,
 };
 use admission::{
-    Acquired, Admission, BUCKET, COMMIT_INTERVAL, Commit, Event, GUARD, Instant, Progress, WINDOW,
+    Acquired, Admission, BUCKET, Commit, Event, GUARD, Instant, Progress, WINDOW, WritePace,
 };
 use futures::channel::oneshot;
+use futures::future::LocalBoxFuture;
 use gateway::journal;
 use gateway::log::{self, Detail};
 use wasm_bindgen_futures::spawn_local;
@@ -37,14 +38,21 @@ pub(crate) struct Shell {
     storage: Storage,
     journal: Journal,
     timer: Timer,
-    commit_is_due: Cell<bool>,
-    committed_at: Cell<Instant>,
+    pace: RefCell<WritePace>,
+    write_timer: Timer,
     broken: Cell<bool>,
     reentry: Reentry,
     awaiting_commit: RefCell<Vec<oneshot::Sender<()>>>,
     on_broken: Box<dyn Fn(&str)>,
-    set_alarm: Box<dyn Fn(Duration)>,
+    durable: Durable,
+    set_alarm: SetAlarm,
 }
+
+/// Sets the alarm, and says if that fails.
+type SetAlarm = Box<dyn Fn(Duration, Box<dyn FnOnce()>)>;
+
+/// Waits until all writes so far are durable.
+type Durable = Box<dyn Fn() -> LocalBoxFuture<'static, Result<()>>>;
 
 /// What became of a call that asked for a permit.
 pub(crate) enum Entered {
@@ -70,13 +78,15 @@ impl Waiting {
 }
 
 impl Shell {
-    /// The shell around what is stored. `on_broken` throws the instance away when a write fails: the
-    /// durable record then says what may have been granted.
-    /// `set_alarm` sets the object's alarm, which is to call [`Shell::flush`].
+    /// The shell around what is stored, with a journal of so many rows. `on_broken` throws the instance
+    /// away when a write fails: the durable record then says what may have been granted. `durable` waits
+    /// until all writes so far are. `set_alarm` sets the object's alarm, which is to call [`Shell::flush`].
     pub(crate) fn restore(
         sql: SqlStorage,
+        journal_rows_max: u64,
         on_broken: impl Fn(&str) + 'static,
-        set_alarm: impl Fn(Duration) + 'static,
+        durable: impl Fn() -> LocalBoxFuture<'static, Result<()>> + 'static,
+        set_alarm: impl Fn(Duration, Box<dyn FnOnce()>) + 'static,
     ) -> Result<Rc<Self>> {
         let storage = Storage::open(sql)?;
         let (state, unreadable) = storage.load()?;
@@ -90,19 +100,20 @@ impl Shell {
             let rows = u64::try_from(unreadable).unwrap_or(u64::MAX);
             print(&log::Event::LimiterRowsUnreadable { rows });
         }
-        let journal = Journal::open(&storage)?;
+        let journal = Journal::open(&storage, journal_rows_max)?;
         let shell = Rc::new(Self {
             admission: RefCell::new(admission),
             waiters: RefCell::default(),
             storage,
             journal,
             timer: Timer::default(),
-            commit_is_due: Cell::new(false),
-            committed_at: Cell::default(),
+            pace: RefCell::default(),
+            write_timer: Timer::default(),
             broken: Cell::new(false),
             reentry: Reentry::default(),
             awaiting_commit: RefCell::default(),
             on_broken: Box::new(on_broken),
+            durable: Box::new(durable),
             set_alarm: Box::new(set_alarm),
         });
         if !at_rest {
@@ -145,11 +156,14 @@ impl Shell {
     }
 
     fn enter_now(self: &Rc<Self>, request: Acquire) -> Entered {
-        if self.journal.is_full() {
+        if self.journal.is_full(self.admission.borrow().permits_out()) {
             // What it used could not be noted.
             return Entered::Answered(refused(RefusalReason::Overloaded));
         }
         let ticket = request.ticket.clone();
+        if request.arrival.is_some() {
+            self.journal.withdraw(&ticket);
+        }
         let (note, attempt) = (request.note.clone(), request.attempt);
         self.waiters.borrow_mut().supersede(&ticket);
         self.step(|admission, now| match admission.acquire(request, now) {
@@ -191,8 +205,10 @@ impl Shell {
         ended.is_some()
     }
 
-    /// Moves rows of the journal to D1; the alarm calls it.
-    pub(crate) async fn flush(&self, db: &D1Database) {
+    /// Notes what has come due and moves rows of the journal to D1; the alarm calls it.
+    pub(crate) async fn flush(self: &Rc<Self>, db: &D1Database) {
+        self.step(Admission::handle_timeout);
+        self.written().await;
         if let Err(error) = self.journal.flush(&self.storage, db).await {
             print(&log::Event::JournalFlushFailed {
                 rows: self.journal.rows(),
@@ -203,8 +219,9 @@ impl Shell {
     }
 
     fn arm_alarm(&self) {
-        if let Some(after) = self.journal.needs_alarm() {
-            (self.set_alarm)(after);
+        let lease_end = self.admission.borrow().next_lease_end();
+        if let Some(after) = self.journal.alarm(lease_end) {
+            (self.set_alarm)(after, Box::new(self.journal.without_alarm()));
         }
     }
 
@@ -217,8 +234,14 @@ impl Shell {
     pub(crate) fn live(&self, now: Instant) -> Live {
         Live {
             journal_rows: self.journal.rows(),
+            journal_failures: self.journal.failures(),
             ..self.admission.borrow().live(now)
         }
+    }
+
+    /// What the requests so far say in sums, encoded.
+    pub(crate) fn counters(&self) -> String {
+        self.journal.counters().encode()
     }
 
     /// Where a waiter stands now.
@@ -231,7 +254,7 @@ impl Shell {
         let now = now();
         let result = change(&mut self.admission.borrow_mut(), now);
         self.deliver(now);
-        self.persist();
+        self.persist(now);
         self.arm(now);
         result
     }
@@ -247,7 +270,13 @@ impl Shell {
                     note,
                 } => {
                     let row = journal::refused(&ticket, &note, attempt, &refusal, now);
-                    self.journal.add(row);
+                    let is_absent = refusal.reason == RefusalReason::Cancelled
+                        && !self.waiters.borrow().is_parked(&ticket);
+                    if is_absent {
+                        self.journal.add_held(row, now);
+                    } else {
+                        self.journal.add(row);
+                    }
                     (ticket, AcquireAnswer::Refused(refusal))
                 }
                 Event::LeaseExpired { ticket, ended } => {
@@ -267,34 +296,20 @@ impl Shell {
         self.admission.borrow_mut().poll_event()
     }
 
-    /// Writes what must be durable before an answer leaves in this very turn, where the platform
-    /// holds the answers back for it; everything else in groups.
-    fn persist(self: &Rc<Self>) {
-        let needed = self.admission.borrow().needs_commit();
-        let needed = match needed {
+    /// Notes that something is to be written, and sees to it in time.
+    fn persist(self: &Rc<Self>, now: Instant) {
+        let needed = match self.admission.borrow().needs_commit() {
             Commit::Nothing if self.journal.is_pending() => Commit::Soon,
             needed => needed,
         };
-        match needed {
-            Commit::Nothing => {}
-            Commit::Now => self.commit(),
-            Commit::Soon if self.commit_is_due.replace(true) => {}
-            Commit::Soon => {
-                let shell = Rc::clone(self);
-                spawn_local(async move {
-                    Delay::from(COMMIT_INTERVAL).await;
-                    if shell.commit_is_due.get() {
-                        shell.commit();
-                    }
-                });
-            }
-        }
+        self.pace.borrow_mut().asked(needed, now);
+        self.write_in_time(now);
     }
 
     /// Waits until everything so far is written. The platform then holds the answer back until it
     /// is durable.
     pub(crate) async fn written(&self) {
-        if self.commit_is_due.get() {
+        if self.pace.borrow().is_asked() {
             let (sender, written) = oneshot::channel();
             self.awaiting_commit.borrow_mut().push(sender);
             // Dropped only with the whole instance.
@@ -303,22 +318,34 @@ impl Shell {
     }
 
     /// Waits until a permit is written before it is answered: it may be used only when it is durable, or a
-    /// crash would leave a request without a row. Where nothing was written for a while it is written at
-    /// once; refusals do not wait.
-    pub(crate) async fn written_before(&self, answer: &AcquireAnswer) {
+    /// crash would leave a request without a row. A refusal waits for its own row, which must not become
+    /// another by a crash.
+    pub(crate) async fn written_before(self: &Rc<Self>, answer: &AcquireAnswer) {
         if let AcquireAnswer::Refused(_) = answer {
+            self.written().await;
             return;
         }
-        let quiet = now().saturating_since(self.committed_at.get()) >= COMMIT_INTERVAL;
-        if quiet && self.commit_is_due.get() {
-            self.commit();
-        }
+        self.pace.borrow_mut().permit_waits();
+        self.write_in_time(now());
         self.written().await;
     }
 
-    fn commit(&self) {
-        self.commit_is_due.set(false);
-        self.committed_at.set(now());
+    fn write_in_time(self: &Rc<Self>, now: Instant) {
+        let due = self.pace.borrow().due();
+        match due {
+            None => {}
+            Some(due) if due <= now => self.commit(now),
+            Some(due) => {
+                let shell = Rc::clone(self);
+                self.write_timer.arm(due, now, move || {
+                    shell.write_timer.fired();
+                    shell.write_in_time(crate::clock::now());
+                });
+            }
+        }
+    }
+
+    fn commit(self: &Rc<Self>, now: Instant) {
         let changes = self.admission.borrow_mut().take_changes();
         let written = self
             .storage
@@ -328,18 +355,36 @@ impl Shell {
             Ok(()) => {
                 self.arm_alarm();
                 self.admission.borrow_mut().committed(changes.sequence);
+                self.pace.borrow_mut().began(changes.leases.len(), now);
+                self.await_durable();
                 for waiting in self.awaiting_commit.take() {
                     // A call that is gone needs no word.
                     let _gone = waiting.send(());
                 }
             }
-            Err(error) => {
-                let detail = Detail::new(&error.to_string());
-                print(&log::Event::LimiterWriteFailed { detail });
-                self.broken.set(true);
-                (self.on_broken)("a write failed");
-            }
+            Err(error) => self.write_failed(&error),
         }
+    }
+
+    /// Goes on to the next group when this one is durable.
+    fn await_durable(self: &Rc<Self>) {
+        let shell = Rc::clone(self);
+        let durable = (self.durable)();
+        spawn_local(async move {
+            if let Err(error) = durable.await {
+                return shell.write_failed(&error);
+            }
+            let now = now();
+            shell.pace.borrow_mut().durable(now);
+            shell.write_in_time(now);
+        });
+    }
+
+    fn write_failed(&self, error: &worker::Error) {
+        let detail = Detail::new(&error.to_string());
+        print(&log::Event::LimiterWriteFailed { detail });
+        self.broken.set(true);
+        (self.on_broken)("a write failed");
     }
 
     fn arm(self: &Rc<Self>, now: Instant) {

@@ -4,9 +4,11 @@
 //! what one turn writes commits together; the platform holds back the object's answers until it is
 //! durable.
 
-use admission::{Changes, State};
-use gateway::log_row::LogRow;
-use gateway::sql::{self, AdmissionRow, JournalCount, JournalRow, Statement, Value};
+use admission::protocol::TicketId;
+use admission::{Changes, Instant, State};
+use gateway::journal::Entry;
+use gateway::metrics::Counters;
+use gateway::sql::{self, AdmissionRow, CountersRow, JournalCount, JournalRow, Statement, Value};
 use serde::de::DeserializeOwned;
 use worker::{Result, SqlStorage, SqlStorageValue};
 
@@ -20,7 +22,9 @@ impl Storage {
     pub(crate) fn open(sql: SqlStorage) -> Result<Self> {
         let storage = Self { sql };
         storage.run(&sql::create_admission_rows())?;
-        storage.run(&sql::create_journal())?;
+        for statement in sql::create_journal() {
+            storage.run(&statement)?;
+        }
         Ok(storage)
     }
 
@@ -39,13 +43,29 @@ impl Storage {
     }
 
     /// Adds rows to the journal, in this turn.
-    pub(crate) fn put_journal(&self, rows: &[LogRow]) -> Result<()> {
+    pub(crate) fn put_journal(&self, rows: &[Entry]) -> Result<()> {
         self.run(&sql::put_journal(rows)?)
     }
 
-    /// The oldest rows of the journal.
-    pub(crate) fn journal_batch(&self, len_max: u64) -> Result<Vec<JournalRow>> {
-        self.rows(&sql::journal_batch(len_max))
+    /// Deletes the held rows of tickets that have come back, in this turn.
+    pub(crate) fn withdraw_journal(&self, tickets: &[TicketId]) -> Result<()> {
+        self.run(&sql::withdraw_journal(tickets))
+    }
+
+    /// Stores the counts of all rows that were ever added, in this turn.
+    pub(crate) fn put_counters(&self, counters: &Counters) -> Result<()> {
+        self.run(&sql::put_counters(counters))
+    }
+
+    /// The counts as they were stored, encoded; None in a new object.
+    pub(crate) fn counters(&self) -> Result<Option<String>> {
+        let rows: Vec<CountersRow> = self.rows(&sql::read_counters())?;
+        Ok(rows.into_iter().next().map(|row| row.row))
+    }
+
+    /// The oldest rows of the journal that may be moved.
+    pub(crate) fn journal_batch(&self, len_max: u64, now: Instant) -> Result<Vec<JournalRow>> {
+        self.rows(&sql::journal_batch(len_max, now))
     }
 
     /// Deletes rows of the journal.

@@ -23,6 +23,7 @@ mod crowd;
 mod dev;
 mod disk;
 mod docs;
+mod endpoints;
 mod fidelity;
 mod hardening;
 mod identity;
@@ -30,8 +31,10 @@ mod immediate;
 mod journal;
 mod keys;
 mod leaving;
+mod ledger;
 mod limits;
 mod logs;
+mod metrics;
 mod openapi;
 mod outage;
 mod overflow;
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         clients::trials(),
         streaming::trials(),
         queue::trials(),
+        endpoints::trials(),
         fidelity::trials(),
         answers::trials(),
         refusals::trials(),
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         state::trials(),
         canary::trials(),
         logs::trials(),
+        metrics::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),
@@ -108,6 +113,7 @@ fn main() -> ExitCode {
         restart::trials(),
         usage::trials(),
         journal::trials(),
+        ledger::trials(),
         dev::trials(),
     ]);
     let waiting = joined([

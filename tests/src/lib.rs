@@ -9,6 +9,7 @@
 //! and `--test blackbox`. The black-box target needs the tools that `make setup`
 //! installs (Node, workerd, wrangler, the Python environment in `.tools/venv`).
 
+pub mod bench;
 pub mod harness;
 pub mod provider;
 pub mod simulation;

@@ -12,11 +12,12 @@ use crate::i18n::common;
 use crate::icons::Icon;
 use crate::task::use_tasks;
 
-/// `CopyButton(text=move || key.get_clone())`; `label` in place of "Copy".
+/// `CopyButton(text=move || key.get_clone())`; `label` in place of "Copy"; `noted` becomes true when it was copied.
 #[component(inline_props)]
 pub fn CopyButton(
     #[prop(setter(into))] text: Text,
     #[prop(default = common::copy.into(), setter(into))] label: Text,
+    #[prop(default, setter(strip_option))] noted: Option<Signal<bool>>,
 ) -> View {
     let copied = create_signal(false);
     let tasks = use_tasks();
@@ -29,6 +30,9 @@ pub fn CopyButton(
                 return;
             }
             copied.set(true);
+            if let Some(noted) = noted {
+                noted.set(true);
+            }
             sleep(2_000).await;
             copied.set(false);
         });

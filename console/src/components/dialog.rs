@@ -125,10 +125,10 @@ fn show(node: NodeRef, wanted: bool) {
     if wanted && !dialog.open() && dialog.is_connected() {
         let _ = dialog.show_modal();
         // Else the browser takes the first button, which is the one that closes it.
-        if matches!(dialog.query_selector("[autofocus]"), Ok(None)) {
-            if let Ok(Some(title)) = dialog.query_selector(".dialog-title") {
-                focus(&title);
-            }
+        if matches!(dialog.query_selector("[autofocus]"), Ok(None))
+            && let Ok(Some(title)) = dialog.query_selector(".dialog-title")
+        {
+            focus(&title);
         }
     } else if !wanted && dialog.open() {
         dialog.close();

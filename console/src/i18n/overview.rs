@@ -20,6 +20,7 @@ crate::messages! {
     queue_next(span: &str): "next in {span}", "{span}后放行";
     queue_next_now: "next any moment", "即将放行";
     queue_next_open: "next when a request ends", "有请求结束后放行";
+    queue_next_paused: "until it is resumed", "恢复后放行";
     queue_more(count: &str): "+{count}", "+{count}";
 
     state_flowing: "Flowing", "畅通";

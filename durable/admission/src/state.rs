@@ -25,7 +25,8 @@ pub enum Commit {
     Nothing,
     /// Within [`COMMIT_INTERVAL`](crate::COMMIT_INTERVAL), together with what follows.
     Soon,
-    /// Before any answer leaves: more has been granted than the last durable record allows for.
+    /// Before an answer leaves that tells of it: more has been granted than the last durable record
+    /// allows for.
     Now,
 }
 

@@ -58,7 +58,7 @@ pub fn Attention(servers: ReadSignal<List<Server>>, live: Remote<List<LiveView>>
                 section(class="attention", aria-labelledby="attention-title") {
                     h2(id="attention-title", class="attention-title") { (overview::attention()) }
                     ul(class="attention-list") {
-                        Keyed(list=keys, key=|key| key.clone(), view=move |wanted| row(found, wanted))
+                        Keyed(list=keys, key=Key::clone, view=move |wanted| row(found, wanted))
                     }
                 }
             }

@@ -21,6 +21,7 @@ pub fn Lane(
     waiting: ReadSignal<u64>,
     oldest_ms: ReadSignal<u64>,
     next_ms: ReadSignal<Option<u64>>,
+    paused: ReadSignal<bool>,
 ) -> View {
     let width =
         create_selector(move || format!("{}", waiting.get().min(DOTS_MAX).saturating_mul(PITCH)));
@@ -55,7 +56,7 @@ pub fn Lane(
                 (if any.get() {
                     view! {
                         span { (overview::queue_oldest(&intl::span(coarse(oldest_ms.get())))) }
-                        span { (next(next_ms.get())) }
+                        span { (if paused.get() { overview::queue_next_paused().to_owned() } else { next(next_ms.get()) }) }
                     }
                 } else {
                     View::new()

@@ -69,6 +69,7 @@ fn row(list: ReadSignal<List<LiveView>>, id: String) -> View {
     });
     let state =
         create_selector(move || live.with(|live| live.as_ref().map_or(State::Idle, state_of)));
+    let paused = create_selector(move || state.get() == State::Paused);
     let class = move || {
         if state.get() == State::Disabled {
             "live-row is-off"
@@ -89,6 +90,7 @@ fn row(list: ReadSignal<List<LiveView>>, id: String) -> View {
                 waiting=number(|live| live.queue_length),
                 oldest_ms=number(|live| live.queue_oldest_wait_ms),
                 next_ms=limit(|live| live.next_grant_in_ms),
+                paused=paused,
             )
         }
     }

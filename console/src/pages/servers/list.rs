@@ -106,7 +106,7 @@ impl Order {
             return;
         };
         event.prevent_default();
-        let (x, y) = (event.client_x() as f32, event.client_y() as f32);
+        let (x, y) = (pixels(event.client_x()), pixels(event.client_y()));
         let under = document().element_from_point(x, y);
         let under = under.and_then(|under| under.closest("[data-server]").ok().flatten());
         let target = under.and_then(|under: Element| under.get_attribute("data-server"));
@@ -160,13 +160,13 @@ pub fn ServerList(data: Data, list: ReadSignal<List<Server>>) -> View {
         }
     });
     listen(&document(), "pointermove", move |event: PointerEvent| {
-        order.drag_over(&event)
+        order.drag_over(&event);
     });
     listen(&document(), "pointerup", move |_: PointerEvent| {
-        order.drag_end(true)
+        order.drag_end(true);
     });
     listen(&document(), "pointercancel", move |_: PointerEvent| {
-        order.drag_end(false)
+        order.drag_end(false);
     });
     let admin = create_selector(session::is_admin);
     let class = move || {
@@ -199,6 +199,14 @@ pub fn ServerList(data: Data, list: ReadSignal<List<Server>>) -> View {
         }
         p(class="visually-hidden", role="status") { (order.said.get_clone()) }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "places in a window are far below 2^23"
+)]
+const fn pixels(place: i32) -> f32 {
+    place as f32
 }
 
 /// Whether an element takes part in dragging: a drag begins with the main button only.

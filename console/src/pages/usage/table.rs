@@ -3,6 +3,7 @@
 //! The table of the page: a row for each group, or for each hour or day where nothing is split. Percentiles of a
 //! group are asked of the API for the whole range, because they cannot be added; the largest groups are asked for.
 
+use console_macros::view;
 use std::collections::BTreeMap;
 
 use console_macros::view;

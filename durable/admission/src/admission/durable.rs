@@ -5,12 +5,13 @@
 //! Owns the protocol with the shell's storage:
 //!
 //! 1. After every mutation the shell asks [`Admission::needs_commit`]. On [`Commit::Now`] it writes
-//!    in the same turn, before any answer leaves; on [`Commit::Soon`] within [`COMMIT_INTERVAL`].
+//!    before an answer leaves that tells of the change; on [`Commit::Soon`] within [`COMMIT_INTERVAL`].
+//!    [`WritePace`](crate::WritePace) says when.
 //! 2. It writes all of [`Admission::take_changes`] in one transaction, then tells
 //!    [`Admission::committed`] the sequence. Where the platform holds answers back until writes
 //!    are durable, that is right after the write was issued.
 //! 3. A settlement is acknowledged only when it is durable, so that the Worker repeats what a crash
-//!    forgot. Nothing else waits.
+//!    forgot. The object's shell holds permits back as well, because of their log rows.
 //!
 //! After a crash at any point [`Admission::restore`] has a window that counts at least what was
 //! granted (the proof is in [`crate::ledger`]), the permits out, and the waiters in their order.
@@ -28,8 +29,8 @@ use crate::state::{COUNT_MAX, Changes, Commit, LeaseRow, State, StateRow};
 use crate::time::Instant;
 use core::time::Duration;
 
-/// Longest that a change stays unwritten while more of them gather: an answer that waits for its
-/// write waits this long at most, and a disk does 50 writes a second easily.
+/// Longest that a change stays unwritten while more of them gather and no earlier write is on its way:
+/// a disk does 50 writes a second easily.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long after a restart the waiters of before keep their place without their call: a Worker

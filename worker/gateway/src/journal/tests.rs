@@ -96,6 +96,26 @@ fn a_settled_permit_says_what_the_worker_saw_and_what_the_object_knows() {
 }
 
 #[test]
+fn an_estimate_is_the_worker_s_and_of_an_earlier_worker_what_was_reserved() {
+    let row = |prompt_tokens, completion_tokens| {
+        let answered = Answered {
+            status: 200,
+            prompt_tokens,
+            completion_tokens,
+            usage_source: UsageSource::Estimated,
+            ..Answered::default()
+        };
+        let outcome = SettleOutcome::Completed;
+        settled(&ticket(), &ended(), outcome, &answered.note(), NOW).unwrap()
+    };
+    let estimated = row(40, 9);
+    assert_eq!(estimated.usage_source, UsageSource::Estimated);
+    let tokens = |row: &LogRow| (row.prompt_tokens, row.completion_tokens, row.total_tokens);
+    assert_eq!(tokens(&estimated), (40, 9, 49));
+    assert_eq!(tokens(&row(0, 0)), (700, 0, 700));
+}
+
+#[test]
 fn a_permit_that_nobody_used_is_a_client_that_left_and_cost_nothing() {
     let row = settled(&ticket(), &ended(), SettleOutcome::NotSent, "", NOW).unwrap();
     assert_eq!((row.status, row.total_tokens), (CLIENT_GONE, 0));
@@ -162,13 +182,6 @@ fn a_note_that_cannot_be_read_gives_no_row() {
     assert_eq!(expired(&ticket(), &ended, NOW), None);
     let refusal = refusal(RefusalReason::QueueTimeout);
     assert_eq!(refused(&ticket(), "", 0, &refusal, NOW), None);
-}
-
-#[test]
-fn the_pause_before_rows_are_moved_doubles_with_each_failure_up_to_its_bound() {
-    let seconds = |failures| pause_before_moving(failures).as_secs();
-    assert_eq!([0, 1, 2, 4].map(seconds), [1, 2, 4, 16]);
-    assert_eq!([5, 6, u32::MAX].map(seconds), [30, 30, 30]);
 }
 
 #[test]
