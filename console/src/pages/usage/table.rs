@@ -6,7 +6,6 @@
 use console_macros::view;
 use std::collections::BTreeMap;
 
-use console_macros::view;
 use futures::future::try_join_all;
 use gateway::admin_api::UsageFigures;
 use sycamore::prelude::*;
