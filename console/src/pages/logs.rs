@@ -9,6 +9,7 @@ mod timeline;
 
 use std::collections::BTreeMap;
 
+use crate::reactive::{create_effect, create_memo, create_selector};
 use console_macros::view;
 use gateway::admin_api::LogView;
 use sycamore::prelude::*;
