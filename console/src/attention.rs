@@ -7,6 +7,7 @@
 use gateway::admin_api::{KeyState, LiveView, ServerView};
 
 use crate::figures::ratio;
+use crate::series::sort_by;
 
 /// From this share of errors on a server is failing.
 const FAILING_RATIO: f64 = 0.05;
@@ -102,7 +103,9 @@ pub fn notices(
             matter,
         }));
     }
-    notices.sort_by_key(|notice| !notice.matter.is_grave());
+    sort_by(&mut notices, &|a, b| {
+        b.matter.is_grave().cmp(&a.matter.is_grave())
+    });
     notices
 }
 

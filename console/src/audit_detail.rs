@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 
+use crate::series::sort_by;
 use gateway::admin_api::AuditView;
 use serde_json::Value;
 
@@ -71,7 +72,7 @@ pub fn changes(entries: &[AuditView]) -> Vec<Vec<Change>> {
             }
             object.insert(field, after);
         }
-        changes.sort_by_key(|change| place(&change.field));
+        sort_by(&mut changes, &|a, b| place(&a.field).cmp(&place(&b.field)));
         read.push(changes);
     }
     read.reverse();

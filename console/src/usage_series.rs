@@ -14,6 +14,7 @@ use crate::figures::lossy;
 use crate::i18n::usage as words;
 use crate::range::milliseconds;
 use crate::series::filled;
+use crate::series::sort_by;
 use crate::usage_view::{By, Kind, Shown, Subject};
 
 /// So many groups have a colour of their own.
@@ -125,7 +126,7 @@ pub fn groups(rows: &[UsageView], by: By) -> Vec<Group> {
         add(&mut group.figures, &row.figures);
     }
     let mut groups: Vec<Group> = found.into_values().collect();
-    groups.sort_by(|a, b| {
+    sort_by(&mut groups, &|a, b| {
         let requests = b.figures.requests.cmp(&a.figures.requests);
         requests.then_with(|| a.label.cmp(&b.label))
     });
@@ -218,7 +219,8 @@ fn values<'r>(
 
 /// Where nothing was asked, nothing took any time.
 fn with_gaps(buckets: &[u64], rows: impl Iterator<Item = (u64, f64)>) -> Vec<Option<f64>> {
-    let known: BTreeMap<u64, f64> = rows.collect();
+    let mut known: BTreeMap<u64, f64> = BTreeMap::new();
+    known.extend(rows);
     buckets
         .iter()
         .map(|bucket| known.get(bucket).copied())

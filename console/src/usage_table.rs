@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 
 use gateway::admin_api::UsageFigures;
 
+use crate::series::sort_by;
+
 /// The columns, as the query names them.
 pub const COLUMNS: [&str; 15] = [
     "name",
@@ -73,13 +75,13 @@ impl Column {
 }
 
 /// Puts rows into an order; equal ones by name. Times are their own names (`tone` is none), which sort as text.
-pub fn sort(rows: &mut [Row], column: Column, descending: bool) {
+pub fn sort(rows: &mut Vec<Row>, column: Column, descending: bool) {
     let name = |row: &Row| match row.tone {
         None => row.id.clone(),
         Some(_) => row.label.to_lowercase(),
     };
     let turned = |order: Ordering| if descending { order.reverse() } else { order };
-    rows.sort_by(|a, b| {
+    sort_by(rows, &|a, b| {
         if column.0 == "name" {
             return turned(name(a).cmp(&name(b)));
         }
@@ -112,13 +114,13 @@ mod tests {
     }
 
     fn order(column: &str, descending: bool) -> String {
-        let mut rows = [
+        let mut rows = vec![
             row("b", 2, Some(5)),
             row("A", 2, None),
             row("c", 9, Some(1)),
         ];
         sort(&mut rows, Column::of(column).expect("a column"), descending);
-        rows.map(|row| row.label).concat()
+        rows.into_iter().map(|row| row.label).collect()
     }
 
     #[test]

@@ -20,27 +20,53 @@ pub fn view(input: TokenStream) -> TokenStream {
     boxed(Codegen {}.root(&root)).into()
 }
 
-/// Boxes the argument of each `from_dynamic(…)`.
+/// Boxes the argument of each `from_dynamic(…)` and the handler of each `.on(event, handler)`.
 fn boxed(tokens: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
-    let mut is_argument = false;
+    let mut before = String::new();
     let convert = |token| {
-        let was_argument = is_argument;
-        is_argument = matches!(&token, TokenTree::Ident(ident) if ident == "from_dynamic");
+        let called = match &token {
+            TokenTree::Ident(ident) => std::mem::replace(&mut before, ident.to_string()),
+            _ => std::mem::take(&mut before),
+        };
         let TokenTree::Group(group) = token else {
             return token;
         };
-        let inside = boxed(group.stream());
-        let inside = if was_argument && group.delimiter() == Delimiter::Parenthesis {
-            quote! {
-                ::std::boxed::Box::new(#inside)
-                    as ::std::boxed::Box<dyn ::core::ops::FnMut() -> ::sycamore::rt::View>
-            }
-        } else {
-            inside
+        let is_call = group.delimiter() == Delimiter::Parenthesis;
+        let inside = match called.as_str() {
+            "from_dynamic" if is_call => view_function(boxed(group.stream())),
+            "on" if is_call => with_handler(group.stream()),
+            _ => boxed(group.stream()),
         };
         let mut group_again = Group::new(group.delimiter(), inside);
         group_again.set_span(group.span());
         TokenTree::Group(group_again)
     };
     tokens.into_iter().map(convert).collect()
+}
+
+fn view_function(function: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+    quote! {
+        ::std::boxed::Box::new(#function)
+            as ::std::boxed::Box<dyn ::core::ops::FnMut() -> ::sycamore::rt::View>
+    }
+}
+
+/// Of `::sycamore::rt::events::click, handler` the part after the first comma. Any other call of that name is
+/// somebody else's and stays.
+fn with_handler(arguments: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+    let tokens: Vec<TokenTree> = arguments.into_iter().collect();
+    let is_comma =
+        |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
+    let is_events =
+        |token: &TokenTree| matches!(token, TokenTree::Ident(ident) if ident == "events");
+    let comma = tokens.iter().position(is_comma);
+    let Some((event, handler)) = comma.and_then(|comma| tokens.split_at_checked(comma)) else {
+        return boxed(tokens.into_iter().collect());
+    };
+    if !event.iter().any(is_events) {
+        return boxed(tokens.into_iter().collect());
+    }
+    let event: proc_macro2::TokenStream = event.iter().cloned().collect();
+    let handler = boxed(handler.iter().skip(1).cloned().collect());
+    quote! { #event, crate::reactive::handler(#handler) }
 }

@@ -3,6 +3,7 @@
 //! Owns the frame round a chart: its title for readers, its loading, and the same figures as a table. The
 //! drawing is `scripts/charts.js`, which is fetched by the first page that has a chart. Knows no API.
 
+use crate::reactive::{create_effect, create_selector};
 use console_macros::view;
 use js_sys::{Array, Object, Reflect};
 use sycamore::prelude::*;

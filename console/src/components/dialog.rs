@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use crate::reactive::{create_effect, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;

@@ -3,6 +3,7 @@
 //! Owns filters whose values are kept in the query of the URL: a list of known values, or text with suggestions.
 //! A choice leaves the present page of a list (`cursor`), because pages belong to their filters. Knows no API.
 
+use crate::reactive::{create_effect, create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;

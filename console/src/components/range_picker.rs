@@ -3,6 +3,7 @@
 //! Owns the control that chooses a range of time; the range itself, its names in the query and its alignment
 //! are `range`'s business. Times are shown and typed in the browser's time zone.
 
+use crate::reactive::{create_effect, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsValue;

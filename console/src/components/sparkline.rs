@@ -2,6 +2,7 @@
 //!
 //! Owns the tiny line of a trend beside a figure. Decorative: the figure itself is in words.
 
+use crate::reactive::create_memo;
 use console_macros::view;
 use sycamore::prelude::*;
 

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use crate::reactive::Keyed;
 use console_macros::view;
 use sycamore::prelude::*;
 

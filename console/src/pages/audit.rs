@@ -9,6 +9,7 @@ pub mod filters;
 
 use std::collections::HashMap;
 
+use crate::reactive::{create_effect, create_memo, create_selector};
 use console_macros::view;
 use gateway::admin_api::AuditView;
 use sycamore::prelude::*;

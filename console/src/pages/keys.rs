@@ -16,6 +16,7 @@ pub mod panels;
 pub mod row;
 pub mod secret;
 
+use crate::reactive::{Keyed, create_effect, create_memo, create_selector};
 use console_macros::view;
 use serde::Deserialize;
 use sycamore::prelude::*;

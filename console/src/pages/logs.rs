@@ -9,6 +9,7 @@ mod timeline;
 
 use std::collections::BTreeMap;
 
+use crate::reactive::{create_effect, create_memo, create_selector};
 use console_macros::view;
 use gateway::admin_api::LogView;
 use sycamore::prelude::*;
@@ -27,6 +28,7 @@ use crate::navigation::{param, query, set_params};
 use crate::query::Query;
 use crate::range::{Preset, Range};
 use crate::remote::{self, Remote};
+use crate::series::sort_by;
 use crate::task::spawn;
 
 /// Between two looks at the log while it is watched.
@@ -167,14 +169,14 @@ fn distinct(state: State, of: fn(&LogView) -> String) -> Vec<String> {
     let mut all: Vec<String> = page
         .map(|page| page.rows.iter().map(of).collect())
         .unwrap_or_default();
-    all.sort();
+    sort_by(&mut all, &Ord::cmp);
     all.dedup();
     all
 }
 
 fn listed(names: ReadSignal<BTreeMap<String, String>>) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = names.get_clone().into_iter().collect();
-    all.sort_by(|a, b| a.1.cmp(&b.1));
+    sort_by(&mut all, &|a, b| a.1.cmp(&b.1));
     all
 }
 
@@ -185,7 +187,9 @@ fn names<T: serde::de::DeserializeOwned + Clone + 'static>(
     let list = remote::load::<List<T>>(move || path.to_owned());
     create_memo(move || {
         let items = list.data.get_clone().map(|list| list.items);
-        items.unwrap_or_default().into_iter().map(pair).collect()
+        let mut names = BTreeMap::new();
+        names.extend(items.unwrap_or_default().into_iter().map(pair));
+        names
     })
 }
 

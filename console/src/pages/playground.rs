@@ -20,6 +20,7 @@ pub mod trace;
 
 use std::cell::RefCell;
 
+use crate::reactive::create_effect;
 use console_macros::view;
 use sycamore::prelude::*;
 

@@ -7,6 +7,7 @@ mod chart;
 mod table;
 mod tiles;
 
+use crate::reactive::create_selector;
 use console_macros::view;
 use gateway::admin_api::{UsageFigures, UsageView};
 use sycamore::prelude::*;

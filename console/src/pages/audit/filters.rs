@@ -3,6 +3,7 @@
 //! Owns the controls that narrow the trail. The query of the URL is the one place where a filter lives; each
 //! change of one goes back to the newest entries.
 
+use crate::reactive::{create_effect, create_selector};
 use admission::time::Instant;
 use console_macros::view;
 use gateway::admin_api::rfc3339;

@@ -3,6 +3,7 @@
 //! Owns the form of a gateway key. What is typed for a new key lives in the page, so that a closed panel loses
 //! nothing; the API's errors stand beside their fields, and what was typed stays.
 
+use crate::reactive::{Keyed, create_effect, create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;

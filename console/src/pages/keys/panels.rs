@@ -6,6 +6,7 @@
 use console_macros::view;
 use std::rc::Rc;
 
+use crate::reactive::create_selector;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;
 

@@ -3,6 +3,7 @@
 //! Owns how one gateway key is told in a line (a card on a telephone) and the actions that it offers to an
 //! administrator. The row lives as long as its key is in the list, so that the focus stays where it was.
 
+use crate::reactive::{create_effect, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 

@@ -3,6 +3,7 @@
 //! Owns what stands in the panel after a key was created or rotated: the secret with a button to copy it, the
 //! warning that it is shown once, and calls that are ready to run with it.
 
+use crate::reactive::{create_effect, create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 

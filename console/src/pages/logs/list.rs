@@ -3,6 +3,7 @@
 //! The table of a page of the log and what leads to newer and older pages. A row is a link to its panel; its last
 //! cell shows what the request spent its time with.
 
+use crate::reactive::{Keyed, create_memo, create_selector};
 use console_macros::view;
 use gateway::admin_api::LogView;
 use gateway::log_row::UsageSource;

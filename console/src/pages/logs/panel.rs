@@ -3,6 +3,7 @@
 //! The panel of one request, at its own path: it opens from a row or from a link, and goes to the rows before and
 //! after with the arrow keys. It knows what the log knows; there is no prompt and no answer anywhere.
 
+use crate::reactive::create_selector;
 use console_macros::view;
 use gateway::admin_api::LogView;
 use gateway::log_row::UsageSource;

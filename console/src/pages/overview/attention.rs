@@ -3,6 +3,7 @@
 //! Shows what `crate::attention` finds, as links to the servers concerned, gravest first. Where there is
 //! nothing to look at, nothing is shown, so that the eye is drawn here only with a reason.
 
+use crate::reactive::{Keyed, create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 

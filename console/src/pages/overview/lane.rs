@@ -3,6 +3,7 @@
 //! Draws a queue: a gate at the left and, behind it, a dot per waiting request, the head of the queue first.
 //! What does not fit is a number. Dots come and go by the width of one shape, so nothing is made anew.
 
+use crate::reactive::create_selector;
 use console_macros::view;
 use sycamore::prelude::*;
 

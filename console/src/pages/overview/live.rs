@@ -3,6 +3,7 @@
 //! Owns the live strips. A row is made once per server; its figures are signals that change inside it, so
 //! nothing flickers, moves or loses the focus when a second passes.
 
+use crate::reactive::{Keyed, create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 

@@ -4,6 +4,7 @@
 //! field in which the next message is written. Screen readers hear what changes of state, and the answer once
 //! it is complete, not each piece of it.
 
+use crate::reactive::{Keyed, create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 use web_sys::{Element, KeyboardEvent, SubmitEvent};

@@ -3,6 +3,7 @@
 //! Owns the card where a request is prepared. The key is recognised by its first characters, its models are
 //! asked for with it, and an administrator can have one made that ends after an hour.
 
+use crate::reactive::{create_effect, create_memo, create_selector};
 use admission::time::Instant;
 use console_macros::view;
 use gateway::admin_api::rfc3339;

@@ -3,6 +3,7 @@
 //! Owns what is told about a request besides its text: how its time was spent, what it used, the headers of the
 //! gateway, and the same request as a command.
 
+use crate::reactive::{create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 

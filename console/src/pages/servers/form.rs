@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::reactive::{create_effect, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;

@@ -3,6 +3,7 @@
 //! Owns the order of the servers on screen: dragging a handle with mouse or finger, arrow keys on it, and
 //! saving the new order. The order that was typed is shown at once and taken back if the API refuses it.
 
+use crate::reactive::{Keyed, create_effect, create_selector};
 use console_macros::view;
 use serde_json::json;
 use sycamore::prelude::*;

@@ -3,6 +3,7 @@
 //! The chart of the page with its own legend: buttons that switch a series off and on, which the URL remembers.
 //! What is drawn comes from `usage_series`; colours stay with their group whatever is switched off.
 
+use crate::reactive::{create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
 

@@ -6,6 +6,7 @@
 use console_macros::view;
 use std::collections::BTreeMap;
 
+use crate::reactive::{create_memo, create_selector};
 use futures::future::try_join_all;
 use gateway::admin_api::UsageFigures;
 use sycamore::prelude::*;
