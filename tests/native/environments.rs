@@ -23,7 +23,7 @@ fn parse(text: &str) -> Tables {
     let mut table = String::new();
     for line in text.lines().map(str::trim) {
         if let Some(header) = line.strip_prefix('[') {
-            table = header.trim_matches(['[', ']']).to_owned();
+            header.trim_matches(['[', ']']).clone_into(&mut table);
             tables.entry(table.clone()).or_default();
         } else if let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
             let settings = tables.entry(table.clone()).or_default();

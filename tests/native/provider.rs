@@ -5,7 +5,7 @@
 
 mod windows;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gateway_tests::harness::raw::{self, Connection, Reply};
 use gateway_tests::harness::{SOON, runtime, sse_events, within};
