@@ -121,12 +121,11 @@ function dates(locale, step, seconds) {
   const day = format({ month: "short", day: "numeric" });
   const time = format({ hour: "2-digit", minute: "2-digit" });
   const full = step >= 86_400 ? format({ dateStyle: "medium" }) : format({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
-  const long = seconds.length && seconds.at(-1) - seconds[0] > 2 * 86_400;
   const at = (formatter) => (second) => formatter.format(new Date(second * 1000));
   const tick = (second) => {
     const date = new Date(second * 1000);
     const midnight = date.getHours() === 0 && date.getMinutes() === 0;
-    return (long || midnight || step >= 86_400 ? day : time).format(date);
+    return (midnight || step >= 86_400 ? day : time).format(date);
   };
   return { tick, full: at(full) };
 }

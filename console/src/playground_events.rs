@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn an_endless_event_stays_in_bounded_memory_and_the_next_one_is_read() {
         let mut parser = Parser::default();
-        let block = [b'x'; 64 * 1024];
+        let block = vec![b'x'; 64 * 1024];
         parser.push(b"data: ");
         for _ in 0..40 {
             parser.push(&block);

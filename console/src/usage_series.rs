@@ -256,115 +256,72 @@ impl Part {
     }
 }
 
-fn rest(whole: u64, parts: &[u64]) -> Option<f64> {
+fn rest(whole: u64, parts: &[u64]) -> f64 {
     let rest = parts
         .iter()
         .fold(whole, |rest, part| rest.saturating_sub(*part));
-    Some(lossy(rest))
+    lossy(rest)
+}
+
+const fn part(
+    name: &'static str,
+    label: fn() -> &'static str,
+    tone: &'static str,
+    value: fn(&UsageFigures) -> Option<f64>,
+) -> Part {
+    Part {
+        name,
+        label,
+        tone,
+        value,
+    }
 }
 
 /// What a subject consists of; the parts of a count add up to it.
-const fn parts(subject: Subject) -> &'static [Part] {
+const fn parts(subject: Subject) -> [Part; 3] {
     match subject {
-        Subject::Requests => &[
-            Part {
-                name: "served",
-                label: words::served,
-                tone: "accent",
-                value: |of| rest(of.requests, &[of.errors, of.cancelled]),
-            },
-            Part {
-                name: "cancelled",
-                label: words::cancelled,
-                tone: "neutral",
-                value: |of| Kind::Cancelled.value(of),
-            },
-            Part {
-                name: "errors",
-                label: words::errors,
-                tone: "bad",
-                value: |of| Kind::Errors.value(of),
-            },
+        Subject::Requests => [
+            part("served", words::served, "accent", |of| {
+                Some(rest(of.requests, &[of.errors, of.cancelled]))
+            }),
+            part("cancelled", words::cancelled, "neutral", |of| {
+                Kind::Cancelled.value(of)
+            }),
+            part("errors", words::errors, "bad", |of| Kind::Errors.value(of)),
         ],
-        Subject::Tokens => &[
-            Part {
-                name: "prompt",
-                label: words::prompt_new,
-                tone: "1",
-                value: |of| rest(of.prompt_tokens, &[of.cached_tokens]),
-            },
-            Part {
-                name: "cached",
-                label: words::cached,
-                tone: "8",
-                value: |of| Kind::CachedTokens.value(of),
-            },
-            Part {
-                name: "completion",
-                label: words::completion,
-                tone: "2",
-                value: |of| Kind::CompletionTokens.value(of),
-            },
+        Subject::Tokens => [
+            part("prompt", words::prompt_new, "1", |of| {
+                Some(rest(of.prompt_tokens, &[of.cached_tokens]))
+            }),
+            part("cached", words::cached, "8", |of| {
+                Kind::CachedTokens.value(of)
+            }),
+            part("completion", words::completion, "2", |of| {
+                Kind::CompletionTokens.value(of)
+            }),
         ],
-        Subject::Errors => &[
-            Part {
-                name: "errors",
-                label: words::other_errors,
-                tone: "bad",
-                value: |of| rest(of.errors, &[of.queue_timeouts, of.queue_evictions]),
-            },
-            Part {
-                name: "timeouts",
-                label: words::timeouts,
-                tone: "warning",
-                value: |of| Kind::Timeouts.value(of),
-            },
-            Part {
-                name: "evictions",
-                label: words::evictions,
-                tone: "6",
-                value: |of| Kind::Evictions.value(of),
-            },
+        Subject::Errors => [
+            part("errors", words::other_errors, "bad", |of| {
+                Some(rest(of.errors, &[of.queue_timeouts, of.queue_evictions]))
+            }),
+            part("timeouts", words::timeouts, "warning", |of| {
+                Kind::Timeouts.value(of)
+            }),
+            part("evictions", words::evictions, "6", |of| {
+                Kind::Evictions.value(of)
+            }),
         ],
-        Subject::Wait => &[
-            Part {
-                name: "p50",
-                label: words::p50,
-                tone: "1",
-                value: |of| Kind::WaitP50.value(of),
-            },
-            Part {
-                name: "p95",
-                label: words::p95,
-                tone: "2",
-                value: |of| Kind::WaitP95.value(of),
-            },
-            Part {
-                name: "p99",
-                label: words::p99,
-                tone: "neutral",
-                value: |of| Kind::WaitP99.value(of),
-            },
+        Subject::Wait => [
+            part("p50", words::p50, "1", |of| Kind::WaitP50.value(of)),
+            part("p95", words::p95, "2", |of| Kind::WaitP95.value(of)),
+            part("p99", words::p99, "neutral", |of| Kind::WaitP99.value(of)),
         ],
-        Subject::Latency => &[
-            Part {
-                name: "p50",
-                label: words::p50,
-                tone: "1",
-                value: |of| Kind::LatencyP50.value(of),
-            },
-            Part {
-                name: "p95",
-                label: words::p95,
-                tone: "2",
-                value: |of| Kind::LatencyP95.value(of),
-            },
-            Part {
-                name: "p99",
-                label: words::p99,
-                tone: "neutral",
-                value: |of| Kind::LatencyP99.value(of),
-            },
+        Subject::Latency => [
+            part("p50", words::p50, "1", |of| Kind::LatencyP50.value(of)),
+            part("p95", words::p95, "2", |of| Kind::LatencyP95.value(of)),
+            part("p99", words::p99, "neutral", |of| {
+                Kind::LatencyP99.value(of)
+            }),
         ],
     }
 }

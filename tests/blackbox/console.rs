@@ -4,10 +4,13 @@
 //! (`desk`): somebody sits at a browser before a gateway, signs in, and finds controls by role and name. Each
 //! test has a page of its own, so nothing of one (session, language, colours) is seen by another.
 
+mod audit;
 mod desk;
+mod keys;
 mod load;
 mod logs;
 mod overview;
+mod playground;
 mod servers;
 mod shell;
 mod traffic;
@@ -21,6 +24,9 @@ pub(crate) fn browser_trials() -> Vec<Trial> {
         shell::trials(),
         overview::trials(),
         servers::trials(),
+        keys::trials(),
+        playground::trials(),
+        audit::trials(),
         load::trials(),
         usage::trials(),
         logs::trials(),

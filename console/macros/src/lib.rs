@@ -33,7 +33,7 @@ fn boxed(tokens: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
         };
         let is_call = group.delimiter() == Delimiter::Parenthesis;
         let inside = match called.as_str() {
-            "from_dynamic" if is_call => view_function(boxed(group.stream())),
+            "from_dynamic" if is_call => view_function(&boxed(group.stream())),
             "on" if is_call => with_handler(group.stream()),
             _ => boxed(group.stream()),
         };
@@ -44,7 +44,7 @@ fn boxed(tokens: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
     tokens.into_iter().map(convert).collect()
 }
 
-fn view_function(function: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+fn view_function(function: &proc_macro2::TokenStream) -> proc_macro2::TokenStream {
     quote! {
         ::std::boxed::Box::new(#function)
             as ::std::boxed::Box<dyn ::core::ops::FnMut() -> ::sycamore::rt::View>

@@ -43,6 +43,7 @@ crate::messages! {
     reordered(who: &str): "{who} changed the order of the servers", "{who} 调整了服务器的顺序";
     other(who: &str, action: &str): "{who}: {action}", "{who}：{action}";
     gone: "deleted since", "现已删除";
+    same: "The same values were written again", "写入了相同的值";
     written: "was", "原为";
     became: "became", "改为";
 

@@ -83,7 +83,7 @@ crate::messages! {
     tokens_detail(prompt: &str, completion: &str): "{prompt} in, {completion} out", "输入 {prompt}，输出 {completion}";
     straight: "none", "无";
     phase_queue: "Queue", "排队";
-    phase_first: "Until the first token", "到首个 token";
+    phase_first: "First token", "首个 token";
     phase_answer: "Answer", "应答";
     open_log: "Open its log row", "查看日志";
     log_soon: "It stands there some seconds after its end", "结束几秒后出现在日志中";

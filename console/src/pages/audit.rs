@@ -26,7 +26,7 @@ use crate::intl;
 use crate::navigation::{param, query};
 use crate::query::Query;
 use crate::range::milliseconds;
-use crate::remote::{Remote, load};
+use crate::remote::{Phase, Remote, load};
 use crate::route::Route;
 
 const PAGE_LEN: u32 = 50;
@@ -72,6 +72,10 @@ pub fn AuditPage() -> View {
     let servers = load::<List<Server>>(|| "/api/servers?limit=500".to_owned());
     let keys = load::<List<Key>>(|| "/api/keys?limit=500".to_owned());
     let existing = create_memo(move || existing(servers, keys));
+    // Names come with these; the trail is drawn once.
+    let settled = create_selector(move || {
+        servers.phase() != Phase::Loading && keys.phase() != Phase::Loading
+    });
     let chosen = create_memo(move || {
         let id = param("target_id")?;
         let known = existing.with(|known| known.objects.get(&id).map(|(name, _)| name.clone()));
@@ -94,10 +98,18 @@ pub fn AuditPage() -> View {
     view! {
         PageHeader(title=audit::title, hint=audit::hint)
         filters::Filters(chosen=chosen)
-        (remote_view(trail, || view! { Card { Skeleton(rows=8) } }, move |list| view! {
-            Trail(list=list, existing=existing, busy=*trail.busy)
+        (remote_view(trail, waiting, move |list| view! {
+            (if settled.get() {
+                view! { Trail(list=list, existing=existing, busy=*trail.busy) }
+            } else {
+                waiting()
+            })
         }))
     }
+}
+
+fn waiting() -> View {
+    view! { Card { Skeleton(rows=8) } }
 }
 
 /// What exists now, as far as the lists at hand tell.
@@ -243,7 +255,7 @@ fn by_day(entries: &[AuditView], known: &Existing) -> Vec<Day> {
         let at = milliseconds(&entry.at).unwrap_or_default();
         match days.last_mut() {
             Some(day) if intl::long_day(day.first_ms) == intl::long_day(at) => {
-                day.entries.push(listed)
+                day.entries.push(listed);
             }
             _ => days.push(Day {
                 first_ms: at,

@@ -6,6 +6,11 @@
 //!
 //! Invariant: leaving the page gives the request up, so that nobody's place in the queue is wasted.
 
+#![allow(
+    clippy::large_types_passed_by_value,
+    reason = "what the parts share is a set of handles, copied like one"
+)]
+
 pub mod conversation;
 pub mod exchange;
 pub mod failure;
@@ -20,7 +25,7 @@ use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{Key, List};
-use crate::browser::focus_first;
+use crate::browser::{document, focus_first};
 use crate::components::PageHeader;
 use crate::i18n::playground;
 use crate::navigation::{param, set_params};
@@ -215,6 +220,9 @@ impl Desk {
         }
         self.run.begin(question);
         self.running.run(self.run.drive(secret, request));
+        if let Ok(Some(end)) = document().query_selector(".playground-end") {
+            conversation::bring_into_view(&end);
+        }
         true
     }
 
@@ -305,7 +313,7 @@ pub fn PlaygroundPage() -> View {
         form,
         message: create_signal(String::new()),
         turns: create_signal(Vec::new()),
-        run: Run::new(),
+        run: Run::idle(),
         problem: create_signal(None),
         keys: load(|| "/api/keys?limit=500".to_owned()),
         running: use_tasks(),

@@ -22,12 +22,12 @@ fn row(bucket: u64, app: &str, requests: u64) -> UsageView {
             errors: requests / 2,
             queue_timeouts: requests / 4,
             cancelled: requests / 8,
-            prompt_tokens: 10 * requests,
-            cached_tokens: 4 * requests,
-            completion_tokens: 3 * requests,
-            total_tokens: 13 * requests,
+            prompt_tokens: requests.saturating_mul(10),
+            cached_tokens: requests.saturating_mul(4),
+            completion_tokens: requests.saturating_mul(3),
+            total_tokens: requests.saturating_mul(13),
             queue_wait_ms_max: requests,
-            queue_wait_p95_ms: Some(7 * requests),
+            queue_wait_p95_ms: Some(requests.saturating_mul(7)),
             ..zero()
         },
     }

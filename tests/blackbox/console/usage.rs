@@ -17,6 +17,7 @@ pub(super) fn trials() -> Vec<Trial> {
         a_link_keeps_the_view_through_reload_and_back,
         series_are_switched_off_and_on_with_the_keyboard,
         without_requests_the_page_says_so_and_filters_can_be_cleared,
+        what_was_loaded_stays_while_the_gateway_cannot_be_reached,
         a_viewer_reads_usage_on_a_telephone_and_the_checker_finds_nothing,
     ]
 }
@@ -133,7 +134,7 @@ async fn the_file_of_the_view_is_that_of_the_api() {
     );
     let (name, text) = desk.download("Download CSV").await;
     assert!(
-        name.starts_with("sluice-") && name.ends_with(".csv"),
+        name.starts_with("sluice-") && name.rsplit('.').next() == Some("csv"),
         "{name}"
     );
     assert_eq!(text, traffic.text(&path).await);
@@ -233,6 +234,22 @@ async fn without_requests_the_page_says_so_and_filters_can_be_cleared() {
     desk.visit(&long).await;
     desk.reads("The gateway refused the input").await;
     desk.is_clean();
+}
+
+async fn what_was_loaded_stays_while_the_gateway_cannot_be_reached() {
+    let traffic = Traffic::of(5).await;
+    let browser = Browser::start().await;
+    let desk = Desk::new(&browser, &traffic.gateway).await;
+    desk.sign_in("/usage?range=24h").await;
+    sums_to(&desk, 5).await;
+    desk.cut_off(true).await;
+    desk.choose("radio", "Model").await;
+    desk.see_text(".banner", "The gateway does not answer")
+        .await;
+    sums_to(&desk, 5).await;
+    desk.cut_off(false).await;
+    assert_eq!(cells(&desk, "small").await[0], "4");
+    assert_eq!(desk.asked_elsewhere(traffic.gateway.base_url()), []);
 }
 
 async fn a_viewer_reads_usage_on_a_telephone_and_the_checker_finds_nothing() {

@@ -448,7 +448,8 @@ impl Page<'_> {
                 }
                 "Log.entryAdded" => {
                     let url = params["entry"]["url"].as_str().unwrap_or_default();
-                    let is_answer = params["entry"]["source"] == "network" && url.contains("/api/");
+                    let of_api = url.contains("/api/") || url.contains("/v1/");
+                    let is_answer = params["entry"]["source"] == "network" && of_api;
                     params["entry"]["level"] == "error" && !is_answer
                 }
                 "Audits.issueAdded" => params["issue"]["code"] == "ContentSecurityPolicyIssue",

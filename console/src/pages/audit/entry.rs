@@ -34,6 +34,11 @@ pub fn entry(listed: Listed) -> View {
     };
     let at = milliseconds(&entry.at);
     let (utc, written) = (entry.at.clone(), entry.at.clone());
+    let has_fields = entry
+        .detail
+        .as_object()
+        .is_some_and(|fields| !fields.is_empty());
+    let repeated = changes.is_empty() && has_fields && entry.action == "update";
     let (kind, action, actor) = (entry.target_kind, entry.action, entry.actor);
     let words = move || sentence(&kind, &action, &actor);
     let rows: Vec<View> = changes.into_iter().map(change).collect();
@@ -59,6 +64,7 @@ pub fn entry(listed: Listed) -> View {
                     }
                 }
                 (rows)
+                (repeated.then(|| view! { p(class="audit-same") { (audit::same()) } }))
                 (ordered)
             }
         }
@@ -147,7 +153,6 @@ fn field_name(field: &str) -> String {
 fn shown(field: &str, value: &Value) -> String {
     match (field, value) {
         ("api_key", _) => audit::replaced().to_owned(),
-        ("app", Value::Null) => audit::any().to_owned(),
         ("expires_at", Value::Null) => audit::never().to_owned(),
         ("expires_at", Value::String(time)) => intl::api_time(time),
         ("rpm_limit" | "tpm_limit" | "max_concurrency", Value::Null) => {

@@ -20,7 +20,10 @@ use crate::range::milliseconds;
 /// Names of filters, in the query and for the API.
 pub const FILTERS: [&str; 6] = ["target_kind", "target_id", "action", "actor", "from", "to"];
 
-const ACTIONS: [(&str, fn() -> &'static str); 6] = [
+/// A message.
+type Words = fn() -> &'static str;
+
+const ACTIONS: [(&str, Words); 6] = [
     ("", audit::any_action),
     ("create", audit::action_create),
     ("update", audit::action_update),

@@ -20,8 +20,11 @@ use crate::i18n::{common, keys};
 use crate::navigation::{param, set_params};
 use crate::session;
 
+/// A message.
+type Words = fn() -> &'static str;
+
 /// Seconds that an old secret goes on, as the values of the options.
-const GRACES: [(&str, fn() -> &'static str); 5] = [
+const GRACES: [(&str, Words); 5] = [
     ("0", keys::grace_none),
     ("3600", keys::grace_hour),
     ("86400", keys::grace_day),

@@ -86,13 +86,14 @@ fn body(state: State, id: ReadSignal<Option<String>>) -> View {
                 }
             }
             (remote_view(found, || view! { Skeleton(rows=8) }, move |row: ReadSignal<Option<LogView>>| view! {
-                (match row.get_clone() {
-                    Some(row) => detail(state, row),
-                    None => view! {
+                (if let Some(row) = row.get_clone() {
+                    detail(state, row)
+                } else {
+                    view! {
                         EmptyState(icon=Icon::Empty, title=logs::not_there, hint=logs::not_there_hint, actions=render(move || view! {
                             Button(icon=Icon::Refresh, on:click=move |_| found.reload()) { (common::retry()) }
                         }))
-                    },
+                    }
                 })
             }))
         }
@@ -244,9 +245,8 @@ fn told(row: &LogView) -> Option<&'static str> {
         (Some("upstream_timeout"), _) => Some(logs::told_upstream_timeout()),
         (Some("upstream_stream_truncated"), _) => Some(logs::told_truncated()),
         (Some("server_overloaded"), _) => Some(logs::told_overloaded()),
-        (Some(_), _) => None,
         (None, 499) => Some(logs::told_cancelled()),
         (None, 400..) => Some(logs::told_upstream()),
-        (None, _) => None,
+        _ => None,
     }
 }

@@ -7,11 +7,11 @@
 use crate::reactive::{Keyed, create_memo, create_selector};
 use console_macros::view;
 use sycamore::prelude::*;
-use web_sys::{KeyboardEvent, SubmitEvent};
+use web_sys::{Element, KeyboardEvent, SubmitEvent};
 
 use super::run::Phase;
 use super::{Desk, Problem, Turn, failure, trace};
-use crate::browser::{now_ms, sleep};
+use crate::browser::{call, element_of, member, now_ms, sleep, window};
 use crate::components::{Button, Card, CopyButton, EmptyState, Kind, icon, render};
 use crate::errors::Failure;
 use crate::i18n::{common, playground};
@@ -24,6 +24,8 @@ const PLACES_MAX: u64 = 24;
 /// So much of an answer is read out by itself.
 const SAID_CHARS_MAX: usize = 600;
 const TICK_MS: u32 = 200;
+/// How far below the window the end of an answer is still followed.
+const NEAR_PX: f64 = 160.0;
 
 /// The card with the conversation.
 #[component]
@@ -79,6 +81,17 @@ fn Present() -> View {
     let kind = create_selector(move || run.phase.with(std::mem::discriminant));
     let has_text = create_selector(move || run.answer.with(|answer| !answer.is_empty()));
     let is_busy = create_selector(move || run.phase.with(Phase::is_busy));
+    // The end of the answer stays in sight, unless somebody has scrolled away from it.
+    let end = create_node_ref();
+    create_effect(move || {
+        run.answer.track();
+        run.phase.track();
+        if let Some(end) = element_of(end)
+            && is_near(&end)
+        {
+            bring_into_view(&end);
+        }
+    });
     view! {
         div(class="playground-turn", aria-busy=if is_busy.get() { "true" } else { "false" }) {
             h3(class="playground-who") { (playground::you()) }
@@ -102,6 +115,7 @@ fn Present() -> View {
             })
             (state(desk, kind))
             (if is_busy.get() { View::new() } else { view! { trace::Figures() } })
+            span(class="playground-end", r#ref=end, aria-hidden="true")
         }
     }
 }
@@ -257,7 +271,8 @@ fn Queue() -> View {
 fn said(desk: Desk) -> View {
     let run = desk.run;
     let words = create_selector(move || match run.phase.get_clone() {
-        Phase::Idle | Phase::Answering => String::new(),
+        // Text is not read while it grows, and a failure is an alert of its own.
+        Phase::Idle | Phase::Answering | Phase::Failed(_) => String::new(),
         Phase::Sending => playground::sending().to_owned(),
         Phase::Queued { position: 1, .. } => playground::next().to_owned(),
         Phase::Queued { position, .. } => playground::place(&position.to_string()),
@@ -270,8 +285,6 @@ fn said(desk: Desk) -> View {
         }
         Phase::Stopped { waiting: true } => playground::stopped_waiting().to_owned(),
         Phase::Stopped { waiting: false } => playground::stopped().to_owned(),
-        // The alert tells it.
-        Phase::Failed(_) => String::new(),
     });
     view! { (words.get_clone()) }
 }
@@ -319,6 +332,25 @@ fn Composer() -> View {
             p(class="field-hint", id="message-hint") { (playground::message_hint()) }
         }
     }
+}
+
+/// Whether something is in sight, or just below.
+fn is_near(element: &Element) -> bool {
+    let window_height = window()
+        .inner_height()
+        .ok()
+        .and_then(|height| height.as_f64());
+    let top = call(element, "getBoundingClientRect", &[])
+        .and_then(|place| member(&place, "top"))
+        .and_then(|top| top.as_f64());
+    matches!((top, window_height), (Some(top), Some(height)) if top < height + NEAR_PX)
+}
+
+/// Scrolls no further than is needed to see an element.
+pub fn bring_into_view(element: &Element) {
+    let options = js_sys::Object::new();
+    let _ = js_sys::Reflect::set(&options, &"block".into(), &"nearest".into());
+    call(element, "scrollIntoView", &[options.into()]);
 }
 
 /// Whole milliseconds from one instant to another; 0 if that lies behind.

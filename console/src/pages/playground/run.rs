@@ -93,9 +93,9 @@ pub struct Run {
 }
 
 impl Run {
-    /// None yet.
+    /// None yet; its signals live in the present scope.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn idle() -> Self {
         Self {
             phase: create_signal(Phase::Idle),
             question: create_signal(String::new()),
@@ -159,7 +159,10 @@ impl Run {
         if !streams {
             let text = exchange.text().await?;
             let told = read_plain(&text).ok_or_else(|| Failure::unreadable(exchange.status))?;
-            return self.take(told).map(|_complete| ());
+            self.take(told)?;
+            // Its text came at once, at the end: it has no first token.
+            self.facts.update(|facts| facts.first_ms = None);
+            return Ok(());
         }
         self.phase.set(Phase::Granted);
         let mut parser = Parser::default();

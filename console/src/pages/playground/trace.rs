@@ -37,12 +37,12 @@ const HEADERS: [&str; 16] = [
     "x-request-id",
 ];
 
-/// How the time of a request was spent.
+/// How the time of a request was spent, in milliseconds.
 struct Spent {
-    queue_ms: Option<u64>,
-    first_ms: Option<u64>,
-    answer_ms: Option<u64>,
-    total_ms: u64,
+    queue: Option<u64>,
+    first: Option<u64>,
+    answer: Option<u64>,
+    total: u64,
 }
 
 /// The figures of the request that ended.
@@ -52,7 +52,7 @@ pub fn Figures() -> View {
     let run = desk.run;
     let facts = run.facts.get_clone_untracked();
     let spent = spent(desk, &facts);
-    let queue = match spent.queue_ms {
+    let queue = match spent.queue {
         Some(0) => view! { (playground::straight()) },
         Some(span) => view! { (intl::span(span)) },
         None => dash(),
@@ -81,7 +81,7 @@ pub fn Figures() -> View {
         },
         None => dash(),
     };
-    let total = spent.total_ms;
+    let total = spent.total;
     let log = log_path(desk);
     view! {
         div(class="playground-trace") {
@@ -108,10 +108,10 @@ fn timeline(spent: &Spent) -> View {
         (
             "is-queue",
             playground::phase_queue as fn() -> &'static str,
-            spent.queue_ms,
+            spent.queue,
         ),
-        ("is-first", playground::phase_first, spent.first_ms),
-        ("is-answer", playground::phase_answer, spent.answer_ms),
+        ("is-first", playground::phase_first, spent.first),
+        ("is-answer", playground::phase_answer, spent.answer),
     ];
     let parts: Vec<View> = parts
         .into_iter()
@@ -146,11 +146,16 @@ fn spent(desk: Desk, facts: &Facts) -> Spent {
     let first_ms = facts
         .first_ms
         .map(|first| between(facts.sent_ms, first).saturating_sub(queue_ms.unwrap_or_default()));
+    let total_ms = between(facts.sent_ms, end);
+    // A plain answer comes as a whole: all of its time is the server's.
+    let whole = facts
+        .tokens
+        .map(|_| total_ms.saturating_sub(queue_ms.unwrap_or_default()));
     Spent {
-        queue_ms,
-        first_ms,
-        answer_ms: facts.first_ms.map(|first| between(first, end)),
-        total_ms: between(facts.sent_ms, end),
+        queue: queue_ms,
+        first: first_ms,
+        answer: facts.first_ms.map(|first| between(first, end)).or(whole),
+        total: total_ms,
     }
 }
 
@@ -186,7 +191,7 @@ pub fn HeadersCard() -> View {
                     .into_iter()
                     .filter_map(|name| {
                         let value = run.header(name)?;
-                        let shown = if name == "x-request-id" {
+                        let shown = if name == "x-request-id" && log_path(desk).is_some() {
                             let path = Route::Log(value.clone()).path();
                             view! { a(href=path) { (value) } }
                         } else {
