@@ -156,6 +156,9 @@ async fn a_viewer_is_told_so_and_signs_out() {
     let desk = Desk::new(&browser, gateway().await).await;
     desk.sign_in_as_viewer("/").await;
     desk.reads("Read only").await;
+    desk.resize(360, 740).await;
+    desk.frame().await;
+    assert_eq!(desk.overflow().await, 0, "a viewer at 360 pixels");
     desk.choose("button", "Account").await;
     desk.reads("Viewer").await;
     desk.choose("menuitem", "Sign out").await;
