@@ -55,21 +55,13 @@ impl Journal {
     }
 
     /// Adds the row of a request that has just ended; it is written with the next commit.
-    pub(crate) fn add(&self, row: Option<LogRow>) {
-        let entry = row.map(Entry::from);
-        self.pending.borrow_mut().extend(entry);
-    }
-
-    /// Adds the row of a waiter whose call may still come back after a restart.
-    pub(crate) fn add_held(&self, row: Option<LogRow>, now: Instant) {
-        let entry = row.map(|row| Entry::held(row, now));
-        self.pending.borrow_mut().extend(entry);
+    pub(crate) fn add(&self, row: Option<impl Into<Entry>>) {
+        self.pending.borrow_mut().extend(row.map(Into::into));
     }
 
     /// A ticket has come back: a row that is held for it is none.
     pub(crate) fn withdraw(&self, ticket: &TicketId) {
-        let is_of_it =
-            |entry: &Entry| entry.held_until.is_some() && entry.row.ticket == ticket.as_str();
+        let is_of_it = |entry: &Entry| entry.is_held() && entry.row.ticket == ticket.as_str();
         self.pending.borrow_mut().retain(|entry| !is_of_it(entry));
         self.withdrawn.borrow_mut().push(ticket.clone());
     }
@@ -110,10 +102,7 @@ impl Journal {
         let rows = self.pending.take();
         if !rows.is_empty() {
             storage.put_journal(&rows)?;
-            self.count(
-                rows.iter().filter(|entry| entry.held_until.is_none()),
-                storage,
-            )?;
+            self.count(rows.iter().filter(|entry| !entry.is_held()), storage)?;
             let added = rows.len() as u64;
             self.stored.set(self.stored.get().saturating_add(added));
         }
@@ -173,10 +162,7 @@ impl Journal {
                 insert(db, statements).await?;
             }
             storage.delete_journal(&batch)?;
-            self.count(
-                entries.iter().filter(|entry| entry.held_until.is_some()),
-                storage,
-            )?;
+            self.count(entries.iter().filter(|entry| entry.is_held()), storage)?;
             let moved = batch.len() as u64;
             self.stored.set(self.stored.get().saturating_sub(moved));
         }

@@ -19,7 +19,7 @@ use admission::{
 };
 use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
-use gateway::journal;
+use gateway::journal::{self, Entry};
 use gateway::log::{self, Detail};
 use wasm_bindgen_futures::spawn_local;
 use worker::{D1Database, Delay, Result, SqlStorage};
@@ -270,13 +270,9 @@ impl Shell {
                     note,
                 } => {
                     let row = journal::refused(&ticket, &note, attempt, &refusal, now);
-                    let is_absent = refusal.reason == RefusalReason::Cancelled
-                        && !self.waiters.borrow().is_parked(&ticket);
-                    if is_absent {
-                        self.journal.add_held(row, now);
-                    } else {
-                        self.journal.add(row);
-                    }
+                    let is_parked = self.waiters.borrow().is_parked(&ticket);
+                    let entry = |row| Entry::of_refusal(row, refusal.reason, is_parked, now);
+                    self.journal.add(row.map(entry));
                     (ticket, AcquireAnswer::Refused(refusal))
                 }
                 Event::LeaseExpired { ticket, ended } => {

@@ -219,9 +219,14 @@ pub(crate) fn harden(headers: &Headers) -> Result<()> {
 
 /// A JSON response.
 pub(crate) fn json(status: u16, body: String) -> Result<Response> {
+    text(status, "application/json", body)
+}
+
+/// A response that the gateway itself has written.
+pub(crate) fn text(status: u16, content_type: &str, body: String) -> Result<Response> {
     let response = Response::builder()
         .with_status(status)
-        .with_header("content-type", "application/json")?
+        .with_header("content-type", content_type)?
         .fixed(body.into_bytes());
     harden(response.headers())?;
     Ok(response)

@@ -40,6 +40,8 @@ pub use key::{
     NewKey, gateway_key_id,
 };
 pub use live::{LiveView, ReadyView};
+#[cfg(feature = "openapi")]
+pub(crate) use logs::FILTERS as LOG_FILTERS;
 pub use logs::{LogEntry, LogFilter, LogQuery, LogView};
 pub use page::{Cursor, List, Page};
 pub use server::{

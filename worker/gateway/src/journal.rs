@@ -48,13 +48,21 @@ impl From<LogRow> for Entry {
 }
 
 impl Entry {
-    /// A row that is held from `now` on.
+    /// The row of a request that is refused now. It is held if the request counts as cancelled only because no
+    /// call of it is parked: after a restart of the object it may still come back.
     #[must_use]
-    pub fn held(row: LogRow, now: Instant) -> Self {
+    pub fn of_refusal(row: LogRow, reason: RefusalReason, is_parked: bool, now: Instant) -> Self {
+        let is_held = reason == RefusalReason::Cancelled && !is_parked;
         Self {
             row,
-            held_until: Some(now.saturating_add(HELD).as_millis()),
+            held_until: is_held.then(|| now.saturating_add(HELD).as_millis()),
         }
+    }
+
+    /// Whether its request may still come back.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held_until.is_some()
     }
 }
 

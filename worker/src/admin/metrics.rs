@@ -7,11 +7,11 @@ use futures::future::{join, join_all};
 use gateway::config::Server;
 use gateway::error::GatewayError;
 use gateway::metrics::{self, CONTENT_TYPE, Location, Scraped};
-use worker::{Context, Response};
+use worker::Context;
 
 use super::{Admin, Answer};
 use crate::clock::now;
-use crate::http::harden;
+use crate::http::text;
 use crate::snapshot;
 
 pub(super) async fn scrape(admin: &Admin<'_>, ctx: &Context) -> Answer {
@@ -25,7 +25,7 @@ pub(super) async fn scrape(admin: &Admin<'_>, ctx: &Context) -> Answer {
         config_age_ms,
         now: now(),
     };
-    text(&metrics::render(location, &servers))
+    text(200, CONTENT_TYPE, metrics::render(location, &servers))
         .map_err(|error| GatewayError::internal(error.to_string()))
 }
 
@@ -36,12 +36,4 @@ async fn ask<'a>(admin: &Admin<'_>, server: &'a Server) -> Scraped<'a> {
         server,
         said: live.ok().zip(counters.ok()),
     }
-}
-
-fn text(body: &str) -> worker::Result<Response> {
-    let response = Response::builder()
-        .with_header("content-type", CONTENT_TYPE)?
-        .fixed(body.as_bytes().to_vec());
-    harden(response.headers())?;
-    Ok(response)
 }

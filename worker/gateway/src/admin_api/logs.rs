@@ -19,7 +19,8 @@ const REQUEST_ID_CHARS_MAX: usize = 192;
 /// Beyond every time that is stored.
 const END_OF_TIME: Instant = Instant::from_millis(253_402_300_800_000);
 
-const FILTERS: [&str; 9] = [
+/// Names of the filters, as they stand in a query.
+pub(crate) const FILTERS: [&str; 9] = [
     "from",
     "to",
     "server_id",

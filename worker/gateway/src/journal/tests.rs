@@ -204,3 +204,13 @@ fn the_longest_note_fits() {
     .note();
     assert!(note.len() <= NOTE_LEN_MAX, "{}", note.len());
 }
+
+#[test]
+fn the_row_of_a_cancelled_waiter_is_held_only_while_its_call_may_come_back() {
+    let held =
+        |reason, is_parked| Entry::of_refusal(LogRow::default(), reason, is_parked, NOW).is_held();
+    assert!(held(RefusalReason::Cancelled, false));
+    assert!(!held(RefusalReason::Cancelled, true), "the client has left");
+    assert!(!held(RefusalReason::QueueTimeout, false));
+    assert!(!Entry::from(LogRow::default()).is_held());
+}

@@ -13,10 +13,10 @@ use admission::protocol::AdmissionFacts;
 use serde::Serialize;
 
 use super::Text;
-use crate::{error::ErrorCode, log_row::UsageSource, settlement::ExchangeEnd, usage::Observed};
-
-/// The status of a request whose client left before its answer was complete.
-const CLIENT_GONE: u16 = 499;
+use crate::{
+    error::ErrorCode, journal::CLIENT_GONE, log_row::UsageSource, settlement::ExchangeEnd,
+    usage::Observed,
+};
 
 /// Names of the fields of [`Request`], in order.
 pub(super) const FIELDS: &[&str] = &[

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ErrorCode;
 use crate::histogram::BOUNDS_MS;
 use crate::journal::CLIENT_GONE;
 use crate::log_row::{LogRow, UsageSource};
@@ -13,6 +14,12 @@ use crate::log_row::{LogRow, UsageSource};
 /// Greatest value of each bucket but the last of the gateway's own time, in milliseconds: a millisecond or two
 /// is usual, 50 is the most that SC-001 allows.
 pub(super) const OVERHEAD_BOUNDS_MS: [u64; 10] = [0, 1, 2, 5, 10, 20, 50, 100, 500, 1_000];
+
+const QUEUE_TIMEOUT: &str = ErrorCode::QueueTimeout.as_str();
+const QUEUE_EVICTED: &str = ErrorCode::QueueEvicted.as_str();
+const UPSTREAM_UNREACHABLE: &str = ErrorCode::UpstreamUnreachable.as_str();
+const UPSTREAM_TIMEOUT: &str = ErrorCode::UpstreamTimeout.as_str();
+const UPSTREAM_STREAM_TRUNCATED: &str = ErrorCode::UpstreamStreamTruncated.as_str();
 
 /// How a request ended, as far as an operator has to tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +111,11 @@ impl Outcome {
     pub fn of(row: &LogRow) -> Self {
         match row.error_code.as_deref() {
             _ if row.status == CLIENT_GONE => Self::Cancelled,
-            Some("queue_timeout") => Self::QueueTimeout,
-            Some("queue_evicted") => Self::QueueEvicted,
-            Some(code) if code.starts_with("upstream_") => Self::UpstreamFailed,
+            Some(QUEUE_TIMEOUT) => Self::QueueTimeout,
+            Some(QUEUE_EVICTED) => Self::QueueEvicted,
+            Some(UPSTREAM_UNREACHABLE | UPSTREAM_TIMEOUT | UPSTREAM_STREAM_TRUNCATED) => {
+                Self::UpstreamFailed
+            }
             Some(_) => Self::GatewayError,
             None if row.status >= 500 => Self::ServerError,
             None if row.status >= 400 => Self::ClientError,

@@ -11,8 +11,8 @@ use super::inference;
 use super::operation::Operation;
 use crate::admin_api::{
     AuditView, ConfigVersionView, DatabaseFault, KeyCreate, KeyCreated, KeyPatch, KeyRotate,
-    KeyView, List, LiveView, LogView, ReadyView, Rules, ServerCreate, ServerOrder, ServerPatch,
-    ServerReplace, ServerView, SignIn, UsageReport,
+    KeyView, LOG_FILTERS, List, LiveView, LogView, ReadyView, Rules, ServerCreate, ServerOrder,
+    ServerPatch, ServerReplace, ServerView, SignIn, UsageReport,
 };
 use crate::error::{ErrorCode, GatewayError};
 use crate::identity::SessionView;
@@ -37,17 +37,6 @@ const USAGE_FILTERS: [&str; 7] = [
     "server_id",
     "app",
     "model",
-];
-const LOG_FILTERS: [&str; 9] = [
-    "from",
-    "to",
-    "server_id",
-    "app",
-    "model",
-    "key_id",
-    "status",
-    "error_code",
-    "request_id",
 ];
 
 /// The description of a route.

@@ -3,6 +3,7 @@
 //! What the statements of the journal keep: order of leaving, one row a ticket, nothing lost in between.
 
 use admission::Instant;
+use admission::protocol::RefusalReason;
 use admission::protocol::TicketId;
 use rusqlite::Connection;
 
@@ -100,7 +101,7 @@ fn a_later_row_of_a_ticket_replaces_the_earlier_and_outlives_its_leaving() {
 #[test]
 fn a_held_row_leaves_when_its_time_has_come_and_others_do_not_wait_for_it() {
     let database = object();
-    let held = Entry::held(row("a", 499), NOW);
+    let held = Entry::of_refusal(row("a", 499), RefusalReason::Cancelled, false, NOW);
     database.run(&put_journal(&[held]).unwrap()).unwrap();
     put(&database, &[row("b", 200)]);
     assert_eq!(content(&batch(&database, 10)), [row("b", 200)]);
@@ -114,7 +115,8 @@ fn a_held_row_leaves_when_its_time_has_come_and_others_do_not_wait_for_it() {
 #[test]
 fn the_held_row_of_a_ticket_that_comes_back_is_withdrawn_and_no_other() {
     let database = object();
-    let held = ["a", "b"].map(|ticket| Entry::held(row(ticket, 499), NOW));
+    let held = ["a", "b"]
+        .map(|ticket| Entry::of_refusal(row(ticket, 499), RefusalReason::Cancelled, false, NOW));
     database.run(&put_journal(&held).unwrap()).unwrap();
     put(&database, &[row("c", 200)]);
     let back = ["a", "c"].map(|ticket| TicketId::try_from(ticket).unwrap());
