@@ -42,8 +42,8 @@ availability: ## requests under the fault suite's mix on plain workerd; what par
 fuzz: ## each parser of outside bytes, guided by coverage; SECONDS=60 for each, TARGET=name for one
 	@SECONDS_EACH=$(SECONDS) TARGET=$(TARGET) .make/fuzz
 
-soak: ## mixed load at a moderate rate; MINUTES=60, figures once a minute and a verdict
-	@.make/soak
+soak: ## mixed load at a moderate rate; MINUTES=60, a line a minute and a verdict
+	@MINUTES=$(MINUTES) .make/soak
 
 deploy: ## to Cloudflare, after a plan and a question; ENV=staging|production, DRY_RUN=1 works offline
 	@.make/deploy deploy

@@ -14,6 +14,7 @@
 
 mod admin;
 mod answers;
+mod availability;
 mod backpressure;
 mod canary;
 mod clients;
@@ -24,6 +25,7 @@ mod dev;
 mod disk;
 mod docs;
 mod endpoints;
+mod faults;
 mod fidelity;
 mod hardening;
 mod identity;
@@ -35,6 +37,7 @@ mod ledger;
 mod limits;
 mod logs;
 mod metrics;
+mod mix;
 mod openapi;
 mod outage;
 mod overflow;
@@ -45,6 +48,7 @@ mod random;
 mod refusals;
 mod restart;
 mod rotation;
+mod soak;
 mod stage;
 mod state;
 mod streaming;
@@ -114,6 +118,9 @@ fn main() -> ExitCode {
         usage::trials(),
         journal::trials(),
         ledger::trials(),
+        faults::trials(),
+        availability::trials(),
+        soak::trials(),
         dev::trials(),
     ]);
     let waiting = joined([

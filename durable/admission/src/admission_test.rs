@@ -8,6 +8,7 @@
 
 mod bench;
 mod changes;
+mod clock;
 mod durable;
 mod garbage;
 mod learning;
