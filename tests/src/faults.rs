@@ -93,6 +93,15 @@ pub struct Fault {
 /// `upstream_timeout_ms` of the servers before faulty providers: short, and long for a provider in the same process.
 pub const UPSTREAM_TIMEOUT_MS: u64 = 2_000;
 
+/// Kinds of requests of the mix of `make availability` and `make soak`, and their shares in a hundred.
+pub const SHARES: [(&str, usize); 5] = [
+    ("healthy", 45),
+    ("overflowing", 15),
+    ("queueing", 10),
+    ("faulty provider", 25),
+    ("leaving client", 5),
+];
+
 impl Fault {
     /// The row as `docs/faults.md` writes it.
     pub fn row(&self) -> String {

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use gateway_tests::faults::SHARES;
 use gateway_tests::harness::Gateway;
 use serde_json::Value;
 
 use super::Told;
-use super::kinds::{SHARES, number_of};
+use super::kinds::number_of;
 
 /// Most differences that are printed.
 const PRINTED_MAX: usize = 20;

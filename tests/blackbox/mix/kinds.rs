@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use gateway_tests::faults::{Fault, PROVIDER_FAULTS};
+use gateway_tests::faults::{Fault, PROVIDER_FAULTS, SHARES};
 use gateway_tests::harness::{Answer, Chat};
 use serde_json::{Value, json};
 
@@ -52,15 +52,6 @@ pub(crate) enum Kind {
     /// Its client leaves in mid-stream.
     Leaving,
 }
-
-/// Shares in a hundred.
-pub(crate) const SHARES: [(&str, usize); 5] = [
-    ("healthy", 45),
-    ("overflowing", 15),
-    ("queueing", 10),
-    ("faulty provider", 25),
-    ("leaving client", 5),
-];
 
 impl Kind {
     /// The kind that these bits choose.
