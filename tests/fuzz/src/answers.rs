@@ -1,4 +1,4 @@
-//! 整体答案：用量与 serde_json 所读相同，错误合成一个事件。
+//! 整体答案：用量与 `serde_json` 所读相同，错误合成一个事件。
 //!
 //! Plain answers of all endpoints, of any content type, and error answers that become one event of a stream. The oracles:
 //! the chunking changes nothing, no byte changes, usage is what `serde_json` reads where it is told plainly, and an

@@ -47,8 +47,8 @@ pub(crate) fn run(bytes: &[u8]) {
         now = act(&mut core, line, now);
         while core.poll_event().is_some() {}
         let live = core.live(now);
-        assert!(live.queue_length <= QUEUE_LEN_MAX as u64, "{live:?}");
-        assert!(core.permits_out() <= PERMITS_MAX as u64, "{live:?}");
+        assert!(live.queue_length <= QUEUE_LEN_MAX, "{live:?}");
+        assert!(core.permits_out() <= PERMITS_MAX, "{live:?}");
     }
     ends_by_itself(&mut core);
 }

@@ -1,4 +1,4 @@
-//! 请求体：与 serde_json 同读，改写只在该改之处。
+//! 请求体：与 `serde_json` 同读，改写只在该改之处。
 //!
 //! The bodies of the five inference endpoints. The oracle is `serde_json`'s own reading of the same bytes, and that
 //! what goes upstream is the body itself, or the body with `include_usage` and nothing else changed.
