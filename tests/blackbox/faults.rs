@@ -35,6 +35,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 pub(crate) enum End {
     Whole(Answer),
     Broken,
+    /// Not within any bound.
+    Hung,
 }
 
 /// Waits until nobody waits and nothing is in flight, and the journal is in D1; the live figures.

@@ -114,9 +114,10 @@ pub(crate) fn chat_of(chat: Chat, prefix: &str, fault: &Fault) -> Chat {
 }
 
 pub(crate) async fn send(chat: Chat) -> End {
-    match chat.open().await.rest(PATIENT).await {
-        Ok(answer) => End::Whole(answer),
-        Err(_) => End::Broken,
+    match tokio::time::timeout(PATIENT, chat.end()).await {
+        Ok(Some(answer)) => End::Whole(answer),
+        Ok(None) => End::Broken,
+        Err(_) => End::Hung,
     }
 }
 

@@ -123,7 +123,7 @@ impl Kind {
                             .then_some(())
                             .ok_or_else(|| format!("queueing: {seen:?}"))
                     }
-                    End::Broken => Err("queueing: the connection broke".to_owned()),
+                    other => Err(format!("queueing: {other:?}")),
                 }
             }
             Self::Faulty(fault) => as_promised(fault, &send(chat_of(chat, FAULTY, fault)).await),
