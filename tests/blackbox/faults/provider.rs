@@ -26,7 +26,10 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// Far beyond what any of them takes, the pauses of repetitions included.
-const PATIENT: Duration = Duration::from_secs(40);
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// Less than a client's patience: in the mix many wait behind each other at a server that refuses for good.
+const QUEUE_TIMEOUT_MS: u64 = 20_000;
 
 /// A server for each fault.
 #[derive(Debug)]
@@ -64,7 +67,8 @@ impl Ground {
                 .model(&model(prefix, fault))
                 .rpm(100_000)
                 .tpm(10_000_000)
-                .field("upstream_timeout_ms", json!(UPSTREAM_TIMEOUT_MS));
+                .field("upstream_timeout_ms", json!(UPSTREAM_TIMEOUT_MS))
+                .field("queue_timeout_ms", json!(QUEUE_TIMEOUT_MS));
             servers.push(server.create().await);
         }
         gateway.in_force().await;

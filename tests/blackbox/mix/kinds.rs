@@ -93,7 +93,11 @@ impl Kind {
                 (status, code),
                 (200, "") | (503, "queue_evicted") | (504, "queue_timeout")
             ),
-            Self::Faulty(fault) => (status, code) == (u64::from(fault.status), fault.code),
+            // Who waits behind others at a server that refuses for good may run out of time.
+            Self::Faulty(fault) => {
+                (status, code) == (u64::from(fault.status), fault.code)
+                    || (fault.status == 429 && (status, code) == (504, "queue_timeout"))
+            }
             Self::Leaving => (status, code) == (499, ""),
         }
     }
@@ -126,7 +130,17 @@ impl Kind {
                     other => Err(format!("queueing: {other:?}")),
                 }
             }
-            Self::Faulty(fault) => as_promised(fault, &send(chat_of(chat, FAULTY, fault)).await),
+            Self::Faulty(fault) => {
+                let end = send(chat_of(chat, FAULTY, fault)).await;
+                let code = match &end {
+                    End::Whole(answer) if answer.status == 504 => answer.code_if_error(),
+                    _ => String::new(),
+                };
+                if code == "queue_timeout" && self.allows_row(504, &code) {
+                    return Ok(());
+                }
+                as_promised(fault, &end)
+            }
             Self::Leaving => leave(chat, address).await,
         }
     }
