@@ -26,7 +26,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// Far beyond what any of them takes, the pauses of repetitions included.
-const PATIENT: Duration = Duration::from_secs(60);
+const PATIENT: Duration = Duration::from_mins(1);
 
 /// Less than a client's patience: in the mix many wait behind each other at a server that refuses for good.
 const QUEUE_TIMEOUT_MS: u64 = 20_000;
