@@ -13,3 +13,4 @@ pub mod bench;
 pub mod harness;
 pub mod provider;
 pub mod simulation;
+pub mod volumes;
