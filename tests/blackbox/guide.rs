@@ -103,9 +103,8 @@ fn fits(pattern: &str, line: &str) -> bool {
     if parts.len() == 1 {
         return line == pattern;
     }
-    let mut rest = match line.strip_prefix(first) {
-        Some(rest) => rest,
-        None => return false,
+    let Some(mut rest) = line.strip_prefix(first) else {
+        return false;
     };
     for part in &parts[1..parts.len() - 1] {
         match rest.split_once(part) {

@@ -1,7 +1,7 @@
 //! 数据量与费用的表：算术与文档一致，常数重新测量。
 //!
 //! The tables of `docs/scaling.md` are what the arithmetic gives, and what the arithmetic takes as
-//! measured is measured again: bytes of a row on SQLite with the real migrations, indexes by the schema.
+//! measured is measured again: bytes of a row in a database with the real migrations, indexes by the schema.
 
 use std::fs;
 

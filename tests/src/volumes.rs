@@ -149,14 +149,15 @@ pub fn tables() -> [(&'static str, String); 3] {
     ]
 }
 
+const VOLUMES: &str = "\
+| requests/s | objects | log rows a day | log, GB a day | days in 10 GB | D1 rows written a day | journal of 10 min without D1 | time until a journal is full |
+|---:|---:|---:|---:|---:|---:|---:|---:|
+";
+
 fn volumes() -> String {
-    let mut text = String::from(
-        "| requests/s | objects | log rows a day | log, GB a day | days in 10 GB | D1 rows written a day | journal of 10 min without D1 | time until a journal is full |\n|---:|---:|---:|---:|---:|---:|---:|---:|\n",
-    );
-    for rate in RATES {
-        let gathered = rate * 600;
+    let rows = RATES.map(|rate| {
         let full = JOURNAL_ROWS_MAX * objects(rate) / rate;
-        text.push_str(&format!(
+        format!(
             "| {} | {} | {} | {:.2} | {:.2} | {} | {} rows | {:.1} h |\n",
             grouped(rate as f64),
             objects(rate),
@@ -164,55 +165,48 @@ fn volumes() -> String {
             bytes_per_day(rate) as f64 / 1e9,
             days_in_one_database(rate),
             grouped((rows_per_day(rate) * 2 * LOG_ROW_WRITES) as f64),
-            grouped(gathered as f64),
+            grouped((rate * 600) as f64),
             full as f64 / 3_600.0,
-        ));
-    }
-    text
+        )
+    });
+    format!("{VOLUMES}{}", rows.concat())
 }
 
 fn retention() -> String {
-    let mut text = String::from("| `LOG_RETENTION_DAYS` | requests/s on average |\n|---:|---:|\n");
-    for days in [30, 14, 7, 3, 1] {
-        text.push_str(&format!("| {days} | {:.0} |\n", rate_of_retention(days)));
-    }
-    text
+    let rows =
+        [30, 14, 7, 3, 1].map(|days| format!("| {days} | {:.0} |\n", rate_of_retention(days)));
+    format!(
+        "| `LOG_RETENTION_DAYS` | requests/s on average |\n|---:|---:|\n{}",
+        rows.concat()
+    )
 }
 
 fn bills() -> String {
-    let mut text = String::from("|");
-    let header = RATES.map(|rate| format!(" {}/s: amount | $ |", grouped(rate as f64)));
-    text.push_str(" per month |");
-    text.push_str(&header.concat());
-    text.push_str("\n|---|");
-    text.push_str(&"---:|---:|".repeat(RATES.len()));
-    text.push('\n');
     let months = RATES.map(month);
-    for (line, (price, _)) in months[0].iter().enumerate() {
-        text.push_str(&format!("| {} |", price.name));
-        for amounts in &months {
-            let (price, amount) = amounts[line];
-            text.push_str(&format!(
-                " {} | {} |",
-                grouped(amount),
-                grouped(price.of(amount))
-            ));
-        }
-        text.push('\n');
-    }
-    text.push_str("| subscription |");
-    text.push_str(&format!(" | {SUBSCRIPTION:.0} |").repeat(RATES.len()));
-    text.push_str("\n| total |");
-    for rate in RATES {
-        text.push_str(&format!(" | {} |", grouped(bill(rate))));
-    }
-    text.push_str("\n| per million requests |");
-    for rate in RATES {
+    let header = RATES.map(|rate| format!(" {}/s: amount | $ |", grouped(rate as f64)));
+    let lines: Vec<String> = (0..months[0].len())
+        .map(|line| {
+            let cells = months.map(|month| {
+                let (price, amount) = month[line];
+                format!(" {} | {} |", grouped(amount), grouped(price.of(amount)))
+            });
+            format!("| {} |{}\n", months[0][line].0.name, cells.concat())
+        })
+        .collect();
+    let total = RATES.map(|rate| format!(" | {} |", grouped(bill(rate))));
+    let each = RATES.map(|rate| {
         let millions = (rate * MONTH_SECONDS) as f64 / 1e6;
-        text.push_str(&format!(" | {:.2} |", bill(rate) / millions));
-    }
-    text.push('\n');
-    text
+        format!(" | {:.2} |", bill(rate) / millions)
+    });
+    format!(
+        "| per month |{}\n|---|{}\n{}| subscription |{}\n| total |{}\n| per million requests |{}\n",
+        header.concat(),
+        "---:|---:|".repeat(RATES.len()),
+        lines.concat(),
+        format!(" | {SUBSCRIPTION:.0} |").repeat(RATES.len()),
+        total.concat(),
+        each.concat(),
+    )
 }
 
 /// Whole, with a comma between thousands.
