@@ -13,8 +13,8 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, AdmissionFacts, Grant, Live, Refusal, SentLate, Settle,
-    SettleOutcome, TicketId,
+    Accepted, Acquire, AcquireAnswer, AdmissionFacts, Grant, Refusal, Settle, SettleOutcome,
+    TicketId,
 };
 use admission::{Acquired, Admission, Commit, Event, Instant, State};
 
@@ -31,8 +31,6 @@ pub(super) enum Operation {
     Settle(Settle),
     /// To note that the provider took a probing request on.
     Accepted(Accepted),
-    /// To count a request from the moment at which it was sent.
-    SentLate(SentLate),
     /// To forget a waiter.
     Cancel(TicketId),
 }
@@ -86,10 +84,6 @@ impl Object {
                 self.core.accepted(accepted, at);
                 self.answer(call, Reply::Done);
             }
-            Operation::SentLate(sent) => {
-                self.core.sent_late(sent, at);
-                self.answer(call, Reply::Done);
-            }
             Operation::Cancel(ticket) => {
                 self.parked.remove(&request_of(ticket));
                 self.core.cancel(ticket, at);
@@ -105,11 +99,6 @@ impl Object {
         let due = self.core.poll_timeout();
         self.core.handle_timeout(instant(now));
         self.deliver(instant(now), due);
-    }
-
-    /// What it holds.
-    pub(super) fn live(&self, now: Duration) -> Live {
-        self.core.live(instant(now))
     }
 
     /// How soon the core wants its changes written.

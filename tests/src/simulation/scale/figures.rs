@@ -105,7 +105,7 @@ pub(super) fn figures(plan: &Plan, world: &World<'_>, from: Duration, to: Durati
         out_of_order: world
             .shards
             .iter()
-            .map(|shard| shard.object.judge.violations())
+            .map(|shard| shard.judge.violations())
             .sum(),
         refused: part(|outcome| {
             matches!(

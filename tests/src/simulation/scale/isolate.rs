@@ -9,11 +9,10 @@ use std::collections::VecDeque;
 use admission::SEND_DELAY_MAX;
 use admission::protocol::{Acquire, SentLate, Settle, SettleOutcome};
 
-use super::plan::{AHEAD_FOR, OUTPUT};
-use super::shard::{Call, settled};
+use super::plan::{Ahead, OUTPUT};
+use super::shard::{Call, Note, settled};
 use super::world::{Event, Outcome, World};
-use crate::simulation::object::Operation;
-use crate::simulation::{WINDOW, ticket as ticket_id};
+use crate::simulation::ticket as ticket_id;
 
 /// One isolate.
 #[derive(Debug)]
@@ -28,11 +27,11 @@ pub(super) struct Isolate {
 struct Relation {
     /// Permits that nobody uses yet, and since when.
     spare: VecDeque<(usize, Duration)>,
-    /// Requests of the last time for which a permit may be kept.
+    /// Requests that it has seen lately.
     recent: VecDeque<Duration>,
     /// A call that asked for permits ahead is on its way.
     is_asking: Option<usize>,
-    notes: Vec<Operation>,
+    notes: Vec<Note>,
     will_flush: bool,
 }
 
@@ -46,12 +45,17 @@ impl Isolate {
 }
 
 impl Relation {
-    /// As many permits as will be used in half the time for which they may be kept.
-    fn wanted(&mut self, now: Duration) -> u64 {
-        while self.recent.front().is_some_and(|at| *at + AHEAD_FOR <= now) {
+    /// How many permits it wants ahead: as the plan says by the requests that it has seen lately.
+    fn wanted(&mut self, ahead: &Ahead, now: Duration) -> u64 {
+        while self
+            .recent
+            .front()
+            .is_some_and(|at| *at + ahead.seen <= now)
+        {
             self.recent.pop_front();
         }
-        self.recent.len() as u64 / 2
+        let seen = self.recent.len() as u64;
+        if seen >= ahead.least { seen } else { 0 }
     }
 }
 
@@ -68,7 +72,7 @@ impl World<'_> {
         if let Some((ticket, since)) = relation.spare.pop_front() {
             if now.saturating_sub(since) > SEND_DELAY_MAX {
                 let ticket = ticket_id(ticket);
-                self.note(isolate, shard, Operation::SentLate(SentLate { ticket }));
+                self.note(isolate, shard, Note::SentLate(SentLate { ticket }));
             }
             self.tickets[ticket].request = Some(request);
             let way = self.way(isolate);
@@ -78,8 +82,11 @@ impl World<'_> {
         let ticket = self.ticket(Some(request), isolate, shard, prompt);
         let acquire = self.acquire(ticket, false);
         let relation = &mut self.isolates[isolate].with[shard];
-        let wanted = relation.wanted(now);
-        let ahead = if self.plan.ahead_max > 0 && relation.is_asking.is_none() && wanted > 0 {
+        let wanted = self
+            .plan
+            .ahead
+            .map_or(0, |ahead| relation.wanted(&ahead, now));
+        let ahead = if relation.is_asking.is_none() && wanted > 0 {
             relation.is_asking = Some(ticket);
             wanted
         } else {
@@ -94,8 +101,8 @@ impl World<'_> {
         self.call(shard, call);
     }
 
-    pub(super) fn acquire(&self, ticket: usize, is_ahead: bool) -> Operation {
-        Operation::Acquire(Box::new(Acquire {
+    pub(super) fn acquire(&self, ticket: usize, is_ahead: bool) -> Box<Acquire> {
+        Box::new(Acquire {
             ticket: ticket_id(ticket),
             app: String::from("app"),
             key_id: String::from("key"),
@@ -110,7 +117,7 @@ impl World<'_> {
             note: String::new(),
             config_version: 1,
             limits: self.plan.share(),
-        }))
+        })
     }
 
     pub(super) fn answered(&mut self, ticket: usize, granted: Result<(), Outcome>) {
@@ -131,7 +138,8 @@ impl World<'_> {
             (Some(request), Err(outcome)) => self.requests[request].outcome = Some(outcome),
             (None, Ok(())) => {
                 relation.spare.push_back((ticket, now));
-                self.agenda.after(AHEAD_FOR, Event::Expire { ticket });
+                let kept = self.plan.ahead.map_or(Duration::ZERO, |ahead| ahead.kept);
+                self.agenda.after(kept, Event::Expire { ticket });
             }
             (None, Err(_)) => {}
         }
@@ -146,7 +154,7 @@ impl World<'_> {
         if spare.len() < before {
             self.returned += 1;
             let settle = Settle::new(ticket_id(ticket), SettleOutcome::NotSent);
-            self.note(isolate, shard, Operation::Settle(settle));
+            self.note(isolate, shard, Note::Settle(settle));
         }
     }
 
@@ -176,7 +184,7 @@ impl World<'_> {
     }
 
     /// Something that the object has to hear, but need not hear at once.
-    fn note(&mut self, isolate: usize, shard: usize, note: Operation) {
+    fn note(&mut self, isolate: usize, shard: usize, note: Note) {
         let after = self.plan.settle_after;
         let relation = &mut self.isolates[isolate].with[shard];
         relation.notes.push(note);
@@ -202,7 +210,6 @@ impl World<'_> {
     }
 
     fn call(&mut self, shard: usize, call: Call) {
-        debug_assert!(AHEAD_FOR < WINDOW, "a permit is older than its window");
         let way = self.way(call.isolate);
         let call = Box::new(call);
         self.agenda.after(way, Event::Call { shard, call });

@@ -66,6 +66,41 @@ pub enum Spread {
     Region,
 }
 
+/// How permits are granted ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// For how long one may be kept; then it goes back.
+    pub kept: Duration,
+    /// So many are wanted as requests were seen in this time,
+    pub seen: Duration,
+    /// if they were at least so many.
+    pub least: u64,
+    /// Most of them with one answer.
+    pub most: u64,
+    /// This part of every limit must be free.
+    pub free: f64,
+}
+
+impl Ahead {
+    /// For any traffic: a request in half a second is enough.
+    const WIDE: Self = Self {
+        kept: Duration::from_secs(1),
+        seen: Duration::from_millis(500),
+        least: 1,
+        most: 64,
+        free: 0.3,
+    };
+
+    /// For dense traffic of one isolate only, and for a moment.
+    const DENSE: Self = Self {
+        kept: Duration::from_millis(100),
+        seen: Duration::from_millis(40),
+        least: 8,
+        most: 64,
+        free: 0.5,
+    };
+}
+
 /// What a run is there to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -90,8 +125,8 @@ pub struct Plan {
     pub shards: u64,
     /// Which of them a request goes to.
     pub spread: Spread,
-    /// Permits that may be granted ahead with one answer; 0 = none.
-    pub ahead_max: u64,
+    /// How permits are granted ahead, if they are.
+    pub ahead: Option<Ahead>,
     /// For how long settlements wait in their isolate for more of them.
     pub settle_after: Duration,
     /// Isolates of all regions together.
@@ -118,12 +153,6 @@ const ITEM: Duration = Duration::from_micros(50);
 
 /// Until then a call waits for a busy object; then the platform is taken to call it overloaded.
 pub(super) const OVERLOADED_AFTER: Duration = Duration::from_secs(5);
-
-/// For how long a permit granted ahead may be kept; then it goes back.
-pub(super) const AHEAD_FOR: Duration = Duration::from_secs(1);
-
-/// Permits are granted ahead while this part of every limit is free.
-pub(super) const AHEAD_FREE: f64 = 0.3;
 
 /// Random part of a way. With the writes and what a Worker need not report, the ways from grant to
 /// arrival differ by at most 244 ms: within the core's guard.
@@ -167,6 +196,10 @@ impl Plan {
             Self::new("ahead, 1,500/s of 1,200", 1_500.0, 72_000)
                 .ahead()
                 .too_much(),
+            Self::new("ahead if dense, 60 isolates, 800/s", 800.0, 120_000)
+                .dense(60)
+                .too_much(),
+            Self::new("ahead if dense, 5 isolates, 900/s", 900.0, 144_000).dense(5),
             Self::new("4 objects, 1,500/s of 1,200", 1_500.0, 72_000).split(4),
             Self::new("4 objects by region, the same", 1_500.0, 72_000)
                 .split(4)
@@ -214,7 +247,7 @@ impl Plan {
             prompt: (400, 400),
             shards: 1,
             spread: Spread::Random,
-            ahead_max: 0,
+            ahead: None,
             settle_after: Duration::from_millis(20),
             isolates: 60,
             overshare: 0,
@@ -241,8 +274,17 @@ impl Plan {
 
     fn ahead(self) -> Self {
         Self {
-            ahead_max: 64,
+            ahead: Some(Ahead::WIDE),
             ..self.gathered()
+        }
+    }
+
+    /// One isolate in each region, with permits ahead for dense traffic.
+    fn dense(self, isolates: u64) -> Self {
+        Self {
+            ahead: Some(Ahead::DENSE),
+            isolates,
+            ..self
         }
     }
 
@@ -271,7 +313,14 @@ impl Plan {
         self.limits.rpm = self.limits.rpm.map(|limit| limit / divisor);
         self.limits.tpm = self.limits.tpm.map(|limit| limit / divisor);
         self.limits.queue_max /= divisor;
-        self.isolates /= divisor;
+        if self.isolates > 10 {
+            self.isolates /= divisor;
+        } else if let Some(ahead) = &mut self.ahead {
+            // As many isolates with a tenth of the traffic each: as dense in ten times the time.
+            ahead.seen *= divisor as u32;
+            ahead.kept *= divisor as u32;
+            self.settle_after *= divisor as u32;
+        }
         self.call_cost *= divisor as u32;
         self.item_cost *= divisor as u32;
         self

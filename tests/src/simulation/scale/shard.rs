@@ -1,29 +1,37 @@
 //! 分片：一个对象，先到先服务，逐个处理调用，写盘后才作答。
 //!
-//! Owns one object as a server with a service time: when it comes to a call, when its answers leave,
-//! when it writes. The real core decides inside; permits are granted ahead here as the shell would.
+//! Owns one object as a server with a service time, the real core inside: when it comes to a call, when
+//! its answers leave, when it writes. It does not die here, and grants permits ahead as a shell would.
 //!
 //! Invariant: one thing at a time; an answer leaves with a write that began after it was given.
 
 use core::time::Duration;
 
-use admission::Commit;
-use admission::protocol::{AcquireAnswer, Settle};
+use admission::protocol::{Acquire, RefusalReason, SentLate, Settle, TicketId};
+use admission::{Acquired, Admission, Commit, Event};
 
-use super::plan::{AHEAD_FREE, Plan};
-use crate::simulation::object::{Answer, Object, Operation, Reply};
+use super::plan::Plan;
+use crate::simulation::order::Judge;
+use crate::simulation::{instant, time};
+
+/// What need not be heard at once.
+#[derive(Debug)]
+pub(super) enum Note {
+    Settle(Settle),
+    SentLate(SentLate),
+}
 
 /// What an isolate asks for in one call.
 #[derive(Debug, Default)]
 pub(super) struct Call {
     /// Where from.
     pub isolate: usize,
-    /// Asks for a permit, by ticket, with its operation.
-    pub acquire: Option<(usize, Operation)>,
+    /// Asks for a permit, by ticket.
+    pub acquire: Option<(usize, Box<Acquire>)>,
     /// Permits wanted ahead.
     pub ahead: u64,
     /// Endings and late sendings that ride along.
-    pub notes: Vec<Operation>,
+    pub notes: Vec<Note>,
 }
 
 impl Call {
@@ -33,44 +41,41 @@ impl Call {
     }
 }
 
+/// What the core said to a ticket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub ticket: usize,
+    pub granted: Result<(), RefusalReason>,
+}
+
 /// One object of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shard {
-    pub object: Object,
+    core: Admission,
+    /// Watches the order of its grants.
+    pub judge: Judge,
     /// Until when it has work.
-    pub busy_until: Duration,
+    busy_until: Duration,
     /// All that it worked.
     pub worked: Duration,
     /// Calls that it took.
     pub calls: u64,
+    armed: Option<Duration>,
+    fresh: Vec<Answer>,
     waiting: Vec<Answer>,
     leaving: Vec<Answer>,
-    pub is_writing: bool,
-}
-
-impl Default for Shard {
-    fn default() -> Self {
-        Self {
-            object: Object::default(),
-            busy_until: Duration::ZERO,
-            worked: Duration::ZERO,
-            calls: 0,
-            waiting: Vec::new(),
-            leaving: Vec::new(),
-            is_writing: false,
-        }
-    }
+    is_writing: bool,
 }
 
 /// What a step of the object leads to.
 #[derive(Debug, Default)]
 pub(super) struct Step {
-    /// Tickets that were answered just now, and whether they were granted.
-    pub fresh: Vec<(usize, bool)>,
+    /// What was decided just now.
+    pub fresh: Vec<Answer>,
     /// Answers that leave now.
     pub answers: Vec<Answer>,
-    /// A write begins and ends after this.
-    pub write: Option<Duration>,
+    /// A write has begun.
+    pub writes: bool,
 }
 
 impl Shard {
@@ -98,50 +103,100 @@ impl Shard {
 
     /// Serves a call.
     pub(super) fn serve(&mut self, call: &Call, now: Duration) {
+        let at = instant(now);
         for note in &call.notes {
-            self.object.receive(u64::MAX, note, now);
+            match note {
+                Note::Settle(settle) => {
+                    self.core.settle(settle, at);
+                }
+                Note::SentLate(sent) => {
+                    self.core.sent_late(sent, at);
+                }
+            }
+            self.drain();
         }
         if let Some((ticket, acquire)) = &call.acquire {
-            self.object.receive(*ticket as u64, acquire, now);
+            self.acquire(*ticket, acquire, now);
         }
     }
 
-    /// How many permits it will grant ahead: of those wanted, as long as nobody waits and the limits
-    /// are far.
+    /// A ticket enters. Everybody else whom the core let through meanwhile had come before.
+    pub(super) fn acquire(&mut self, ticket: usize, acquire: &Acquire, now: Duration) {
+        let at = instant(now);
+        let acquired = self.core.acquire(acquire.clone(), at);
+        let mut own = match acquired {
+            Acquired::Granted(_) => Some(Ok(())),
+            Acquired::Refused(refusal) => Some(Err(refusal.reason)),
+            Acquired::Queued { .. } => None,
+        };
+        while let Some(event) = self.core.poll_event() {
+            match decided(&event) {
+                Some(answer) if answer.ticket == ticket => own = Some(answer.granted),
+                Some(answer) => self.say(answer),
+                None => {}
+            }
+        }
+        self.judge.enters(ticket, at);
+        if let Some(granted) = own {
+            self.say(Answer { ticket, granted });
+        }
+    }
+
+    /// The timer fires.
+    pub(super) fn fire(&mut self, now: Duration) {
+        self.armed = None;
+        self.core.handle_timeout(instant(now));
+        self.drain();
+    }
+
+    /// When the timer has to be set for, if it must be set anew.
+    pub(super) fn arm(&mut self, now: Duration) -> Option<Duration> {
+        let wanted = time(self.core.poll_timeout()?).max(now);
+        if self.armed.is_some_and(|armed| armed <= wanted) {
+            return None;
+        }
+        self.armed = Some(wanted);
+        self.armed
+    }
+
+    /// Whether the timer that was set for `at` is still the one that is armed.
+    pub(super) fn is_armed_for(&self, at: Duration) -> bool {
+        self.armed == Some(at)
+    }
+
+    /// How many permits it will grant ahead: of those wanted, as long as nobody waits and enough of
+    /// the limits is free.
     pub(super) fn ahead(&self, plan: &Plan, wanted: u64, now: Duration) -> u64 {
-        let live = self.object.live(now);
+        let Some(ahead) = plan.ahead else { return 0 };
+        let live = self.core.live(instant(now));
         let is_far = |used: u64, limit: Option<u64>| {
-            limit.is_none_or(|limit| used as f64 <= limit as f64 * (1.0 - AHEAD_FREE))
+            limit.is_none_or(|limit| used as f64 <= limit as f64 * (1.0 - ahead.free))
         };
         let free = live.queue_length == 0
             && is_far(live.rpm_used, live.rpm_limit)
             && is_far(live.tpm_used, live.tpm_limit);
-        if free { wanted.min(plan.ahead_max) } else { 0 }
+        if free { wanted.min(ahead.most) } else { 0 }
     }
 
     /// After anything that changed the core: answers that need no write leave, a write begins.
-    pub(super) fn step(&mut self, now: Duration, write: Duration) -> Step {
-        let answers = self.object.take_answers();
+    pub(super) fn step(&mut self) -> Step {
         let mut step = Step {
-            fresh: answers.iter().filter_map(decided).collect(),
+            fresh: core::mem::take(&mut self.fresh),
             ..Step::default()
         };
-        self.waiting.extend(answers);
+        self.waiting.extend(&step.fresh);
         if self.is_writing {
             return step;
         }
-        if self.object.needs_commit() == Commit::Nothing {
-            self.object.acknowledge();
-            self.object.take_answers();
+        if self.core.needs_commit() == Commit::Nothing {
             step.answers = core::mem::take(&mut self.waiting);
             return step;
         }
-        self.object.commit(now, write);
-        // Acknowledgements, which nobody waits for here.
-        self.object.take_answers();
+        let changes = self.core.take_changes();
+        self.core.committed(changes.sequence);
         self.leaving = core::mem::take(&mut self.waiting);
         self.is_writing = true;
-        step.write = Some(write);
+        step.writes = true;
         step
     }
 
@@ -150,23 +205,51 @@ impl Shard {
         self.is_writing = false;
         core::mem::take(&mut self.leaving)
     }
-}
 
-/// The ticket of an answer that decides one.
-fn decided(answer: &Answer) -> Option<(usize, bool)> {
-    match &answer.reply {
-        Reply::Acquired(reply) => Some((
-            answer.call as usize,
-            matches!(reply, AcquireAnswer::Granted(_)),
-        )),
-        Reply::Done => None,
+    fn drain(&mut self) {
+        while let Some(event) = self.core.poll_event() {
+            if let Some(answer) = decided(&event) {
+                self.say(answer);
+            }
+        }
+    }
+
+    fn say(&mut self, answer: Answer) {
+        match answer.granted {
+            Ok(()) => self.judge.granted(answer.ticket),
+            Err(_) => self.judge.leaves(answer.ticket),
+        }
+        self.fresh.push(answer);
     }
 }
 
+/// The ticket of an event that decides one.
+fn decided(event: &Event) -> Option<Answer> {
+    match event {
+        Event::Granted { ticket, .. } => Some(Answer {
+            ticket: number(ticket),
+            granted: Ok(()),
+        }),
+        Event::Refused {
+            ticket, refusal, ..
+        } => Some(Answer {
+            ticket: number(ticket),
+            granted: Err(refusal.reason),
+        }),
+        Event::LeaseExpired { .. } => None,
+    }
+}
+
+fn number(ticket: &TicketId) -> usize {
+    ticket.as_str()[1..]
+        .parse()
+        .expect("all tickets here are made by `ticket`")
+}
+
 /// A settlement of exact usage.
-pub(super) fn settled(mut settle: Settle, prompt: u64, output: u64) -> Operation {
+pub(super) fn settled(mut settle: Settle, prompt: u64, output: u64) -> Note {
     settle.tokens = Some(prompt + output);
     settle.prompt_tokens = Some(prompt);
     settle.completion_tokens = Some(output);
-    Operation::Settle(settle)
+    Note::Settle(settle)
 }

@@ -6,15 +6,14 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use admission::protocol::{AcquireAnswer, RefusalReason};
+use admission::protocol::RefusalReason;
 
 use super::isolate::Isolate;
 use super::plan::{JITTER, OVERLOADED_AFTER, Plan, REGIONS, Spread, TIMER, WRITE};
-use super::shard::{Call, Shard};
+use super::shard::{Answer, Call, Shard};
 use crate::simulation::WINDOW;
 use crate::simulation::agenda::Agenda;
 use crate::simulation::chance::Chance;
-use crate::simulation::object::{Answer, Reply};
 use crate::simulation::provider::{Provider, Rule};
 
 /// What became of a request.
@@ -271,18 +270,16 @@ impl<'a> World<'a> {
             let prompt = self.plan.prompt.1;
             let ticket = self.ticket(None, call.isolate, shard, prompt);
             let acquire = self.acquire(ticket, true);
-            self.shards[shard]
-                .object
-                .receive(ticket as u64, &acquire, now);
+            self.shards[shard].acquire(ticket, &acquire, now);
         }
         self.shards[shard].work(self.plan.item_cost * ahead as u32, now);
         self.after_step(shard);
     }
 
     fn fire(&mut self, shard: usize, due: Duration) {
-        if self.shards[shard].object.is_armed_for(due) {
+        if self.shards[shard].is_armed_for(due) {
             let now = self.now();
-            self.shards[shard].object.fire(now);
+            self.shards[shard].fire(now);
             self.after_step(shard);
         }
     }
@@ -290,29 +287,30 @@ impl<'a> World<'a> {
     /// Notes who was granted or refused, sends what may leave, writes, sets the timer.
     fn after_step(&mut self, shard: usize) {
         let now = self.now();
-        let span = WRITE.draw(0, &mut self.chance);
-        let step = self.shards[shard].step(now, span);
-        for (ticket, is_granted) in &step.fresh {
-            self.judge(*ticket, *is_granted);
+        let step = self.shards[shard].step();
+        for answer in step.fresh {
+            self.judge(answer);
         }
         self.send(step.answers);
-        if let Some(span) = step.write {
+        if step.writes {
+            let span = WRITE.draw(0, &mut self.chance);
             self.agenda.after(span, Event::Written { shard });
         }
-        if let Some(due) = self.shards[shard].object.arm(now) {
+        if let Some(due) = self.shards[shard].arm(now) {
             let late = TIMER.draw(0, &mut self.chance);
             self.agenda.at(due + late, Event::Timer { shard, due });
         }
     }
 
     /// First come, first served, over all objects.
-    fn judge(&mut self, ticket: usize, is_granted: bool) {
+    fn judge(&mut self, answer: Answer) {
+        let ticket = answer.ticket;
         if self.tickets[ticket].is_ahead {
             return;
         }
         let asked = self.tickets[ticket].asked;
         self.waiting.remove(&(asked, ticket));
-        if is_granted {
+        if answer.granted.is_ok() {
             self.grants += 1;
             let earliest = self.waiting.first().map_or(asked, |(at, _)| *at);
             let by = asked.saturating_sub(earliest);
@@ -322,15 +320,8 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, answers: Vec<Answer>) {
-        for answer in answers {
-            let Reply::Acquired(reply) = answer.reply else {
-                continue;
-            };
-            let ticket = answer.call as usize;
-            let granted = match reply {
-                AcquireAnswer::Granted(_) => Ok(()),
-                AcquireAnswer::Refused(refusal) => Err(Outcome::Refused(refusal.reason)),
-            };
+        for Answer { ticket, granted } in answers {
+            let granted = granted.map_err(Outcome::Refused);
             let way = self.way(self.tickets[ticket].isolate);
             self.agenda.after(way, Event::Answer { ticket, granted });
         }
