@@ -14,3 +14,4 @@ pub mod criteria;
 pub mod harness;
 pub mod provider;
 pub mod simulation;
+pub mod volumes;
