@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench criteria ledger outage availability fuzz soak deploy rollback backup restore release stage screenshots clean
+.PHONY: help setup dev serve build test coverage check bench criteria scale story ledger outage availability fuzz soak deploy rollback backup restore release stage screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,12 @@ check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 
 bench: ## what the gateway costs beside a bare pass-through, on plain workerd
 	@.make/bench
+
+scale: ## many locations before one object and several, simulated at full size; compared with docs/scaling.md
+	@.make/scale
+
+story: ## the whole story with curl: configure, proxy, queue, usage, CSV, rotate, disable, delete, audit
+	@.make/story
 
 criteria: ## the success criteria SC-001 to SC-006, a figure for each
 	@.make/criteria

@@ -27,6 +27,7 @@ mod docs;
 mod endpoints;
 mod faults;
 mod fidelity;
+mod guide;
 mod hardening;
 mod identity;
 mod immediate;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
     raise_open_files();
     let lively = joined([
         clients::trials(),
+        guide::trials(),
         streaming::trials(),
         queue::trials(),
         endpoints::trials(),

@@ -13,6 +13,8 @@ mod monitoring;
 mod openapi;
 mod promises;
 mod provider;
+mod scale;
 mod simulation;
 mod sources;
 mod tables;
+mod volumes;

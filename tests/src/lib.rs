@@ -15,3 +15,4 @@ pub mod faults;
 pub mod harness;
 pub mod provider;
 pub mod simulation;
+pub mod volumes;
