@@ -1,5 +1,5 @@
 // Static files on plain workerd, as Cloudflare serves them: the disk service knows no types, no caching, no
-// headers of ours and no pages without extension; this adds them.
+// headers of ours, no compression and no pages without extension; this adds them.
 //
 // The default entrypoint is the ASSETS binding: a file, or the page where there is none (single-page
 // application). The entrypoint `files` answers 404 instead.
@@ -20,6 +20,8 @@ const TYPES = {
   webmanifest: "application/manifest+json",
   woff2: "font/woff2",
 };
+
+const ENCODINGS = [["br", ".br"], ["gzip", ".gz"]];
 
 /** Read by Cloudflare, never served. */
 const CONFIGURATION = ["/_headers", "/_redirects"];
@@ -57,12 +59,14 @@ async function readFile(request, env, path) {
   // Without an extension it is a folder, whose listing is nobody's business, or nothing.
   if (isName(path)) return null;
   const method = request.method === "HEAD" ? "HEAD" : "GET";
-  const found = await env.DISK.fetch(`http://disk${path}`, { method });
-  if (!found.ok) return null;
+  const { found, encoding } = await readSmallest(request, env, path, method);
+  if (!found) return null;
   const headers = new Headers({
     "content-type": TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream",
     "cache-control": "public, max-age=0, must-revalidate",
+    vary: "accept-encoding",
   });
+  if (encoding) headers.set("content-encoding", encoding);
   addHeaders(request, headers);
   const modified = found.headers.get("last-modified");
   const length = found.headers.get("content-length");
@@ -71,7 +75,26 @@ async function readFile(request, env, path) {
     headers.set("etag", tag);
     if (request.headers.get("if-none-match") === tag) return new Response(null, { status: 304, headers });
   }
-  return new Response(found.body, { headers });
+  return new Response(found.body, { headers, encodeBody: encoding ? "manual" : "automatic" });
+}
+
+/** The file, in the best encoding that the client takes and the build has made. */
+async function readSmallest(request, env, path, method) {
+  const accepted = (request.headers.get("accept-encoding") ?? "").toLowerCase();
+  for (const [encoding, ending] of ENCODINGS) {
+    if (!accepts(accepted, encoding)) continue;
+    const found = await env.COMPRESSED.fetch(`http://disk${path}${ending}`, { method });
+    if (found.ok) return { found, encoding };
+  }
+  const found = await env.DISK.fetch(`http://disk${path}`, { method });
+  return { found: found.ok ? found : null };
+}
+
+function accepts(accepted, encoding) {
+  return accepted.split(",").some((one) => {
+    const [name, quality] = one.trim().split(/\s*;\s*q=/);
+    return name === encoding && Number(quality ?? 1) > 0;
+  });
 }
 
 function addHeaders(request, headers) {

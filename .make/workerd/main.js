@@ -40,9 +40,15 @@ async function fetchPage(request, env, ctx) {
   if (request.method === "GET" || request.method === "HEAD") {
     const file = await env.FILES.fetch(request);
     if (file.status !== 404) return file;
-    if (request.headers.get("sec-fetch-mode") === "navigate") return env.ASSETS.fetch(request);
+    if (isNavigation(request)) return env.ASSETS.fetch(request);
   }
   return new Gateway(ctx, env).fetch(request);
+}
+
+/** Somebody wants a page: a browser that goes somewhere, or one that is too old to say so. */
+function isNavigation({ headers }) {
+  const mode = headers.get("sec-fetch-mode");
+  return mode === "navigate" || (mode === null && (headers.get("accept") ?? "").includes("text/html"));
 }
 
 function isWorkerFirst(path) {

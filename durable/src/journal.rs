@@ -6,12 +6,13 @@
 //!
 //! Owns what is pending and what is stored; [`gateway::journal`] makes the rows.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::time::Duration;
 
 use gateway::journal::{ROWS_MAX, pause_before_moving};
 use gateway::log::{Detail, Event};
 use gateway::log_row::LogRow;
+use gateway::metrics::Counters;
 use gateway::sql::{self, JournalRow};
 use worker::{D1Database, Result};
 
@@ -30,6 +31,7 @@ pub(crate) struct Journal {
     stored: Cell<u64>,
     alarm_is_set: Cell<bool>,
     failures: Cell<u32>,
+    counters: RefCell<Counters>,
 }
 
 impl Journal {
@@ -40,6 +42,7 @@ impl Journal {
             stored: Cell::new(storage.journal_rows()?),
             alarm_is_set: Cell::new(false),
             failures: Cell::new(0),
+            counters: RefCell::new(stored_counters(storage)?),
         })
     }
 
@@ -59,6 +62,11 @@ impl Journal {
         self.stored.get().saturating_add(pending)
     }
 
+    /// What all rows ever written say in sums.
+    pub(crate) fn counters(&self) -> Ref<'_, Counters> {
+        self.counters.borrow()
+    }
+
     /// Whether one more would be one too many.
     pub(crate) fn is_full(&self) -> bool {
         self.rows() >= ROWS_MAX
@@ -69,6 +77,11 @@ impl Journal {
         let rows = self.pending.take();
         if !rows.is_empty() {
             storage.put_journal(&rows)?;
+            let mut counters = self.counters.borrow_mut();
+            for row in &rows {
+                counters.add(row);
+            }
+            storage.put_counters(&counters)?;
             let added = rows.len() as u64;
             self.stored.set(self.stored.get().saturating_add(added));
         }
@@ -113,6 +126,18 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Counts that cannot be read begin anew, which whoever watches them takes for a new object.
+fn stored_counters(storage: &Storage) -> Result<Counters> {
+    let Some(row) = storage.counters()? else {
+        return Ok(Counters::default());
+    };
+    Ok(Counters::decode(&row).unwrap_or_else(|error| {
+        let detail = Detail::new(&error.to_string());
+        print(&Event::JournalRowUnreadable { detail });
+        Counters::default()
+    }))
 }
 
 /// A row that cannot be read can never be moved; it must not keep the others from it.

@@ -102,6 +102,11 @@ impl DurableObject for Limiter {
                     Answer::Line(encode_verdict(refused_until))
                 }),
             "live" => Ok(Answer::Line(shell.live(now()).encode())),
+            "counters" => {
+                // A row is counted when it is written.
+                shell.written().await;
+                Ok(Answer::Line(shell.counters()))
+            }
             "reset" => {
                 reset(&self.state, RESET);
                 // Never answered: the caller learns of the reset by the end of this very call.

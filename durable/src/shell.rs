@@ -228,6 +228,11 @@ impl Shell {
         }
     }
 
+    /// What the requests so far say in sums, encoded.
+    pub(crate) fn counters(&self) -> String {
+        self.journal.counters().encode()
+    }
+
     /// Where a waiter stands now.
     pub(crate) fn progress(&self, ticket: &TicketId, now: Instant) -> Option<Progress> {
         self.admission.borrow().progress(ticket, now)

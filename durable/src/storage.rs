@@ -6,7 +6,8 @@
 
 use admission::{Changes, State};
 use gateway::log_row::LogRow;
-use gateway::sql::{self, AdmissionRow, JournalCount, JournalRow, Statement, Value};
+use gateway::metrics::Counters;
+use gateway::sql::{self, AdmissionRow, CountersRow, JournalCount, JournalRow, Statement, Value};
 use serde::de::DeserializeOwned;
 use worker::{Result, SqlStorage, SqlStorageValue};
 
@@ -20,7 +21,9 @@ impl Storage {
     pub(crate) fn open(sql: SqlStorage) -> Result<Self> {
         let storage = Self { sql };
         storage.run(&sql::create_admission_rows())?;
-        storage.run(&sql::create_journal())?;
+        for statement in sql::create_journal() {
+            storage.run(&statement)?;
+        }
         Ok(storage)
     }
 
@@ -41,6 +44,17 @@ impl Storage {
     /// Adds rows to the journal, in this turn.
     pub(crate) fn put_journal(&self, rows: &[LogRow]) -> Result<()> {
         self.run(&sql::put_journal(rows)?)
+    }
+
+    /// Stores the counts of all rows that were ever added, in this turn.
+    pub(crate) fn put_counters(&self, counters: &Counters) -> Result<()> {
+        self.run(&sql::put_counters(counters))
+    }
+
+    /// The counts as they were stored, encoded; None in a new object.
+    pub(crate) fn counters(&self) -> Result<Option<String>> {
+        let rows: Vec<CountersRow> = self.rows(&sql::read_counters())?;
+        Ok(rows.into_iter().next().map(|row| row.row))
     }
 
     /// The oldest rows of the journal.

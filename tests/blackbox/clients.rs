@@ -1,7 +1,7 @@
 //! 官方客户端：只改地址、密钥与 App-Name。
 //!
-//! The official `openai` packages for Python and Node, as users install them,
-//! run as scripts against `make serve`.
+//! The official `openai` packages for Python and Node and Anthropic's for Node, as
+//! users install them, run as scripts against `make serve`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,7 +20,9 @@ const SCRIPT: Duration = Duration::from_mins(1);
 pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
         python_client_completes_plain_and_streaming_chats,
-        node_client_completes_plain_and_streaming_chats
+        node_client_completes_plain_and_streaming_chats,
+        node_client_completes_embeds_and_responds,
+        client_of_anthropic_gets_messages_and_its_own_classes_of_error,
     ]
 }
 
@@ -93,4 +95,70 @@ async fn node_client_completes_plain_and_streaming_chats() {
         "node tests/blackbox/clients/chat.mjs",
     )
     .await;
+}
+
+async fn node_client_completes_embeds_and_responds() {
+    let stage = Stage::new("client-endpoints").await;
+    let result = run(&stage, "node tests/blackbox/clients/endpoints.mjs").await;
+    let told = json!({"text": completion_text(8), "usage": 14});
+    assert_eq!(
+        result["completions"],
+        json!({"plain": told, "stream": told})
+    );
+    assert_eq!(
+        result["embeddings"],
+        json!({"one": {"vectors": 1, "usage": 6}, "tokens": {"vectors": 2, "usage": 3}})
+    );
+    let mut streamed = told.clone();
+    streamed["last"] = json!("response.completed");
+    assert_eq!(
+        result["responses"],
+        json!({"plain": told, "stream": streamed, "helped": told})
+    );
+    assert_eq!(
+        result["broken"],
+        json!({"kind": true, "code": "upstream_stream_truncated"})
+    );
+}
+
+async fn client_of_anthropic_gets_messages_and_its_own_classes_of_error() {
+    let stage = Stage::new("client-messages").await;
+    let result = run(&stage, "node tests/blackbox/clients/messages.mjs").await;
+    let text = completion_text(8);
+    let told = json!({"text": text, "stop": "end_turn", "input": 1, "read": 3, "output": 8});
+    assert_eq!((&result["plain"], &result["helped"]), (&told, &told));
+    assert_eq!(result["by_token"], text);
+    let types = [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ];
+    assert_eq!(result["events"], json!({"text": text, "types": types}));
+    assert_eq!(
+        result["failures"],
+        json!({
+            "key": ["AuthenticationError", 401, "invalid_api_key"],
+            "model": ["NotFoundError", 404, "model_not_found"],
+            "app": ["BadRequestError", 400, "missing_app_name"],
+            "upstream": ["OverloadedError", 529, null],
+            "unreachable": ["InternalServerError", 502, "upstream_unreachable"],
+            "cut": ["APIError", null, "upstream_stream_truncated"],
+        })
+    );
+    let chats = stage.provider.ledger().chats();
+    assert!(chats.iter().all(|chat| chat.path == "/messages"));
+    let versions = chats.iter().map(|chat| chat.header("anthropic-version"));
+    assert!(versions.into_iter().all(|version| version.is_some()));
+    for chat in &chats {
+        let leaked =
+            |value: &str| value.contains("anthropic-client") || value.contains(&stage.key.secret);
+        assert!(
+            !chat.headers.iter().any(|(_, value)| leaked(value)),
+            "{:?}",
+            chat.headers
+        );
+    }
 }

@@ -34,10 +34,11 @@ pub(crate) fn browser_trials() -> Vec<Trial> {
     ]
 }
 
-/// The one rule of `_headers`, names in lower case.
+/// The rule of `_headers` for everything, names in lower case.
 fn rules() -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(root().join(RULES)).expect("the rules");
-    let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
+    let lines = text.lines().skip_while(|line| *line != "/*").skip(1);
+    let lines = lines.map_while(|line| line.strip_prefix("  "));
     let pairs = lines.filter_map(|line| line.split_once(": "));
     pairs
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))

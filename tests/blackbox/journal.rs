@@ -26,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 const MOVED: Duration = Duration::from_secs(20);
 
 /// The rows of a server, when so many are there; oldest first.
-async fn rows(gateway: &Gateway, server_id: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn rows(gateway: &Gateway, server_id: &str, count: usize) -> Vec<Value> {
     let path = format!("/api/logs?server_id={server_id}&limit=500");
     let started = std::time::Instant::now();
     loop {

@@ -93,7 +93,7 @@ async fn line_tells_how_a_request_ended() {
             stage.chat().demo(json!({"no_usage": true})),
             200,
             Value::Null,
-            "reserved",
+            "estimated",
         ),
         (
             stage.chat().demo(json!({"status": 418})),
@@ -105,13 +105,13 @@ async fn line_tells_how_a_request_ended() {
             stage.chat().demo(json!({"hang": true})),
             504,
             json!("upstream_timeout"),
-            "reserved",
+            "estimated",
         ),
         (
             stage.chat().stream().demo(json!({"cut_after": 1})),
             502,
             json!("upstream_stream_truncated"),
-            "reserved",
+            "estimated",
         ),
         (stage.chat().demo(retried), 200, Value::Null, "exact"),
         (

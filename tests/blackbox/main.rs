@@ -18,10 +18,12 @@ mod backpressure;
 mod canary;
 mod clients;
 mod configuration;
+mod console;
 mod crowd;
 mod dev;
 mod disk;
 mod docs;
+mod endpoints;
 mod fidelity;
 mod hardening;
 mod identity;
@@ -31,6 +33,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod logs;
+mod metrics;
 mod openapi;
 mod outage;
 mod overflow;
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         clients::trials(),
         streaming::trials(),
         queue::trials(),
+        endpoints::trials(),
         fidelity::trials(),
         answers::trials(),
         refusals::trials(),
@@ -98,6 +102,7 @@ fn main() -> ExitCode {
         state::trials(),
         canary::trials(),
         logs::trials(),
+        metrics::trials(),
         random::trials(),
         immediate::trials(),
         leaving::trials(),
@@ -114,7 +119,11 @@ fn main() -> ExitCode {
         limits::trials(),
         backpressure::waiting_trials(),
     ]);
-    let outside = joined([openapi::trials(), docs::browser_trials()]);
+    let outside = joined([
+        openapi::trials(),
+        docs::browser_trials(),
+        console::browser_trials(),
+    ]);
     let all_at_once = waiting.len();
     runtime().spawn(end_when_interrupted());
     let rounds = [

@@ -6,6 +6,8 @@
 //! docs).
 
 mod documents;
+mod metrics;
+mod monitoring;
 mod openapi;
 mod promises;
 mod provider;

@@ -9,12 +9,12 @@ use gateway::error::ErrorCode;
 use gateway::settings::VARIABLES;
 use gateway_tests::harness::root;
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Rows of all tables whose first cell is a name in backticks: name and the other cells.
-fn rows(text: &str) -> Vec<(String, Vec<String>)> {
+pub(crate) fn rows(text: &str) -> Vec<(String, Vec<String>)> {
     text.lines()
         .filter_map(|line| {
             let mut cells = line

@@ -18,7 +18,7 @@ pub mod raw;
 mod setup;
 
 pub use answer::{Answer, Event, Stream, sse_events};
-pub use browser::{Asked, Browser, Page};
+pub use browser::{Asked, Browser, Control, Page};
 pub use chat::Chat;
 pub use gateway::{APP, ENCRYPTION_KEY, Gateway, Start, root};
 pub use process::{Log, Process, is_alive, kill_everything};

@@ -1,15 +1,16 @@
-//! 演示上游：兼容 OpenAI 的小服务器，可逐请求操纵。
+//! 演示上游：兼容 OpenAI 与 Anthropic 的小服务器，可逐请求操纵。
 //!
 //! Owns a server on a loopback port, in-process ([`Provider::start`]) or behind
-//! the `demo-provider` binary. It answers `POST /chat/completions` and
-//! `GET /models`, with or without a `/v1` prefix, as OpenAI does; what it does
+//! the `demo-provider` binary. It answers `POST` to `/chat/completions`,
+//! `/completions`, `/embeddings`, `/responses` and `/messages`, and
+//! `GET /models`, with or without a `/v1` prefix, as OpenAI and Anthropic do; what it does
 //! wrong is asked for by the request's JSON field `sluice_demo` (see
 //! [`Behaviour`]) or by defaults. Every request stands in the [`Ledger`].
 //!
 //! Token counts are predictable: prompt tokens are the UTF-8 bytes of all
-//! messages' text divided by [`PROMPT_BYTES_PER_TOKEN`], rounded up; completion
+//! text that is asked divided by [`PROMPT_BYTES_PER_TOKEN`], rounded up; completion
 //! tokens are the words of the answer, one chunk each, times `n`, bounded by
-//! `max_completion_tokens` or `max_tokens`.
+//! `max_completion_tokens`, `max_tokens` or `max_output_tokens`.
 //!
 //! Invariant: no randomness and no clock in what it answers; a step that a test
 //! controls waits for its [`Gate`], never for a time.
@@ -23,6 +24,7 @@ mod limit;
 mod play;
 mod reply;
 mod server;
+mod shape;
 
 pub use answer::{PROMPT_BYTES_PER_TOKEN, completion_text, prompt_tokens};
 pub use behaviour::Behaviour;

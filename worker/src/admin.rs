@@ -7,6 +7,7 @@
 mod audit;
 mod keys;
 mod live;
+mod metrics;
 mod server_test;
 mod servers;
 mod session;
@@ -80,6 +81,7 @@ pub(crate) async fn handle(
         Route::ServerLive(id) => live::one(&admin, ctx, &id).await,
         Route::ServerTest(id) => server_test::run(&admin, &id).await,
         Route::Live => live::all(&admin, ctx).await,
+        Route::Metrics => metrics::scrape(&admin, ctx).await,
         Route::KeysList => keys::list(&admin).await,
         Route::KeysCreate => keys::create(&admin).await,
         Route::KeyRead(id) => keys::read(&admin, &id).await,
@@ -98,7 +100,7 @@ pub(crate) async fn handle(
         | Route::HealthReady
         | Route::SessionBegin
         | Route::SessionEnd
-        | Route::ChatCompletions
+        | Route::Inference(_)
         | Route::Models => Err(GatewayError::internal(
             "a route that needs no identity came too far",
         )),

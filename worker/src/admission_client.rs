@@ -14,6 +14,7 @@ use admission::{Instant, Progress};
 use futures::future::Either;
 use gateway::attempts::{self, Attempt};
 use gateway::error::{ErrorCode, GatewayError};
+use gateway::metrics::Counters;
 use gateway_durable::{ANSWER_HEADER, RESET};
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
@@ -127,6 +128,12 @@ impl AdmissionClient {
     /// What an operator wants to see of a server right now.
     pub(crate) async fn live(&self, server_id: &str) -> Result<Live, CallError> {
         Ok(Live::decode(&self.call(server_id, "live", "").await?)?)
+    }
+
+    /// What the requests of a server say in sums.
+    pub(crate) async fn counters(&self, server_id: &str) -> Result<Counters, CallError> {
+        let answer = self.call(server_id, "counters", "").await?;
+        Counters::decode(&answer).map_err(|error| CallError::Failed(error.to_string()))
     }
 
     /// Counts a wrong credential, or asks how an address stands: until when it is refused.

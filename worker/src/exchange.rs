@@ -22,14 +22,14 @@ use futures::future::join;
 use gateway::config::Server;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::journal::{Answered, HeldAnswer};
-use gateway::log::{Cost, outcome};
+use gateway::log::{Cost, Prompt, outcome};
 use gateway::observer::{Kind, Observer};
 use gateway::overflow::{Mode, Plan, Step};
 use gateway::retry::{self, AfterAnswer};
 use gateway::routes;
 use gateway::settlement::{self, ExchangeEnd};
 use gateway::upstream::{self as rules, UpstreamRequest};
-use gateway::usage::Usage;
+use gateway::usage::Observed;
 use worker::{Delay, Request, Response, ResponseBody, Result};
 
 use crate::admission_client::CallError;
@@ -59,13 +59,15 @@ pub(crate) struct Exchange {
     first_byte_at: Option<Instant>,
     /// What the client is answered if it gets no further permit.
     held: Option<HeldAnswer>,
+    /// What the latest permit has reserved.
+    reserved_tokens: u64,
 }
 
 /// What is known when the exchange with the upstream is over.
 struct Ended {
     end: ExchangeEnd,
     status: Option<u16>,
-    usage: Option<Usage>,
+    observed: Observed,
 }
 
 /// What came of one attempt.
@@ -84,7 +86,7 @@ impl Ended {
         Self {
             end,
             status: None,
-            usage: None,
+            observed: Observed::default(),
         }
     }
 }
@@ -104,6 +106,7 @@ impl Exchange {
             attempt: 0,
             first_byte_at: None,
             held: None,
+            reserved_tokens: 0,
             req,
             isolate,
             asked,
@@ -168,7 +171,7 @@ impl Exchange {
         let over = Over {
             status,
             code,
-            cost: Cost::new(ended.end, ended.status, ended.usage.as_ref()),
+            cost: Cost::new(ended.end, ended.status, self.prompt(), &ended.observed),
             first_byte_at: self.first_byte_at,
             at: now(),
         };
@@ -200,6 +203,7 @@ impl Exchange {
                 AcquireAnswer::Granted(grant) => {
                     self.plan.granted(step.index);
                     self.note_facts(&grant.admission);
+                    self.reserved_tokens = grant.permit.reserved_tokens();
                     return Ok(Some(grant));
                 }
                 AcquireAnswer::Refused(refusal) => {
@@ -210,7 +214,7 @@ impl Exchange {
                 }
             }
         }
-        Err(gateway::route::model_not_found(&self.asked.chat.model))
+        Err(gateway::route::model_not_found(&self.asked.inference.model))
     }
 
     /// Asks one object. When the client leaves, its ticket is cancelled; a grant that was already on
@@ -284,9 +288,8 @@ impl Exchange {
 
     async fn send(&self, permit: &Permit) -> std::result::Result<Response, SendFailure> {
         let asked = &self.asked;
-        let path = self.req.path();
-        let body = asked.chat.upstream_body(&asked.body.bytes);
-        let request = UpstreamRequest::new(permit, self.server(), &path, body);
+        let body = asked.inference.upstream_body(&asked.body.bytes);
+        let request = UpstreamRequest::new(permit, self.server(), asked.inference.endpoint, body);
         let hops = asked.hops.as_deref();
         upstream::send(
             &request,
@@ -371,19 +374,18 @@ impl Exchange {
     async fn relay(&mut self, response: Response) -> Ended {
         let status = response.status_code();
         let content_type = response.headers().get("content-type").ok().flatten();
-        let strips_usage = self.asked.chat.strips_usage();
-        let kind = Kind::of_answer(status, content_type.as_deref(), strips_usage);
+        let kind = Kind::of_answer(status, content_type.as_deref(), &self.asked.inference);
         let is_stream = matches!(kind, Kind::EventStream { .. });
-        let ended = |end, usage| Ended {
+        let ended = |end, observed| Ended {
             end,
             status: Some(status),
-            usage,
+            observed,
         };
         if self.reply.has_begun() && !is_stream {
             // The client reads a stream already: the answer can only be told in it.
             let held = self.hold(response).await;
             self.reply.pass(held, &self.trail, &self.gone).await;
-            return ended(ExchangeEnd::Complete, None);
+            return ended(ExchangeEnd::Complete, Observed::default());
         }
         let (builder, body) =
             match upstream::answer(response, self.server().api_key.as_ref(), &self.trail) {
@@ -391,7 +393,7 @@ impl Exchange {
                 Ok((builder, _)) => {
                     self.reply.answered(status);
                     self.reply.send(Ok(builder.empty()));
-                    return ended(ExchangeEnd::Complete, None);
+                    return ended(ExchangeEnd::Complete, Observed::default());
                 }
                 Err(error) => return self.broken_answer(&error).await,
             };
@@ -408,7 +410,7 @@ impl Exchange {
             .run(&self.gone, server.upstream_timeout(), error_event)
             .await;
         self.first_byte_at = relayed.first_byte_at;
-        ended(relayed.end, relayed.usage)
+        ended(relayed.end, relayed.observed)
     }
 
     async fn broken_answer(&mut self, error: &worker::Error) -> Ended {
@@ -419,7 +421,12 @@ impl Exchange {
 
     /// 8: the permit goes back with what was used, exactly once.
     async fn settle(&self, ticket: TicketId, ended: Ended, answered: Answered) {
-        let settle = settlement::settle(ticket, ended.end, ended.status, ended.usage.as_ref());
+        let settle = settlement::settle(
+            ticket,
+            ended.end,
+            ended.status,
+            ended.observed.usage.as_ref(),
+        );
         let settle = Settle {
             note: answered.note(),
             ..settle
@@ -430,6 +437,13 @@ impl Exchange {
             .settle(&self.server().id, &settle)
             .await;
         note(&self.trail.request_id, "settle", settled);
+    }
+
+    fn prompt(&self) -> Prompt {
+        Prompt {
+            bytes: self.asked.inference.prompt_bytes,
+            reserved_tokens: self.reserved_tokens,
+        }
     }
 
     fn server(&self) -> &Server {

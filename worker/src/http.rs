@@ -143,9 +143,9 @@ pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Respo
         Err(error) => return error_response(&missing_binding(&error), &trail),
     };
     match route {
-        Route::ChatCompletions => {
-            trail.known.endpoint = "/v1/chat/completions";
-            proxy::inference(req, headers, isolate, &ctx, trail).await
+        Route::Inference(endpoint) => {
+            trail.known.endpoint = endpoint.path();
+            proxy::inference(endpoint, req, headers, isolate, &ctx, trail).await
         }
         Route::Models => {
             trail.known.endpoint = "/v1/models";

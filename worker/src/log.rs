@@ -54,7 +54,7 @@ impl Over {
             prompt_tokens: tokens(self.cost.prompt_tokens),
             completion_tokens: tokens(self.cost.completion_tokens),
             cached_tokens: tokens(self.cost.cached_tokens),
-            usage_source: self.cost.source_of_row(),
+            usage_source: self.cost.usage_source.unwrap_or_default(),
             ttft_ms: self.first_byte_at.map(since),
             total_ms: since(self.at),
             overhead_ms: trail.overhead().map_or(0, millis),

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use gateway::auth::{self, Caller};
-use gateway::chat::{self, ChatRequest};
 use gateway::config::{Overflow, Server};
+use gateway::endpoint::Endpoint;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::headers::RequestHeaders;
+use gateway::inference::{self, InferenceRequest};
 use gateway::log::Cost;
 use gateway::settings::ClientAuth;
 use gateway::{hops, overflow, progress, route, routes};
@@ -82,15 +83,16 @@ async fn visible_models(
     )))
 }
 
-/// `POST /v1/chat/completions`.
+/// A request to one of the endpoints that ask a model.
 pub(crate) async fn inference(
+    endpoint: Endpoint,
     req: Request,
     headers: Headers,
     isolate: Rc<Isolate>,
     ctx: &Context,
     mut trail: Trail,
 ) -> Result<Response> {
-    let asked = match prepare(&req, headers, &isolate, ctx, &mut trail).await {
+    let asked = match prepare(endpoint, &req, headers, &isolate, ctx, &mut trail).await {
         Ok(asked) => asked,
         Err(error) => return refuse(&error, &isolate, &req, &trail),
     };
@@ -113,7 +115,7 @@ pub(crate) struct Asked {
     pub(crate) caller: Caller,
     /// The gateways that the request has come through, this one included.
     pub(crate) hops: Option<String>,
-    pub(crate) chat: ChatRequest,
+    pub(crate) inference: InferenceRequest,
     pub(crate) body: Body,
     pub(crate) config_version: u64,
     /// The server that the request is at: the first candidate, until another one takes it.
@@ -127,6 +129,7 @@ pub(crate) struct Asked {
 }
 
 async fn prepare(
+    endpoint: Endpoint,
     req: &Request,
     headers: Headers,
     isolate: &Rc<Isolate>,
@@ -140,16 +143,19 @@ async fn prepare(
     // 1, 2: who calls, and as which app.
     let caller = caller(&headers, isolate, ctx, trail).await?;
     // 3: what is asked.
-    let body = body::read(req, |length| chat::check_length(length, &isolate.settings)).await?;
-    let chat = chat::parse(&body.bytes)?;
-    trail.known.model = Some(chat.model.clone());
-    trail.known.stream = chat.stream;
+    let body = body::read(req, |length| {
+        inference::check_length(length, &isolate.settings)
+    })
+    .await?;
+    let inference = inference::parse(endpoint, &body.bytes)?;
+    trail.known.model = Some(inference.model.clone());
+    trail.known.stream = inference.stream;
     let wait_max = routes::queue_wait_max(headers.get("x-queue-timeout"))?;
-    let wants_progress = progress::requested(headers.get("x-queue-progress"), chat.stream)?;
+    let wants_progress = progress::requested(headers.get("x-queue-progress"), inference.stream)?;
     // 4: which server.
     let snapshot = snapshot::current(isolate, ctx).await?;
     trail.config_version = Some(snapshot.version);
-    let first = route::first(&snapshot, &caller, &chat.model)?;
+    let first = route::first(&snapshot, &caller, &inference.model)?;
     trail.server = Some(first.name.clone());
     trail.known.server_id = Some(first.id.clone());
     let server = Rc::new(first.clone());
@@ -157,7 +163,7 @@ async fn prepare(
         Overflow::Wait => 0,
         Overflow::NextServer => overflow::CANDIDATES_MAX.saturating_sub(1),
     };
-    let others = route::candidates(&snapshot, &caller, &chat.model)
+    let others = route::candidates(&snapshot, &caller, &inference.model)
         .skip(1)
         .take(others)
         .map(|server| Rc::new(server.clone()));
@@ -166,7 +172,7 @@ async fn prepare(
         headers,
         caller,
         hops,
-        chat,
+        inference,
         body,
         config_version: snapshot.version,
         server,

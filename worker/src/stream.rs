@@ -11,7 +11,7 @@ use admission::Instant;
 use futures::future::{Either, select};
 use gateway::observer::{Observer, Output};
 use gateway::settlement::ExchangeEnd;
-use gateway::usage::Usage;
+use gateway::usage::Observed;
 use gateway_durable::Pipe;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -33,7 +33,7 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 #[derive(Debug)]
 pub(crate) struct Relayed {
     pub(crate) end: ExchangeEnd,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) observed: Observed,
     pub(crate) first_byte_at: Option<Instant>,
 }
 
@@ -90,7 +90,7 @@ impl Relay {
         }
         Relayed {
             end,
-            usage: finish.usage,
+            observed: finish.observed,
             first_byte_at: self.first_byte_at,
         }
     }

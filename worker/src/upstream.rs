@@ -83,8 +83,8 @@ fn request_headers(
     if let Some(hops) = hops {
         headers.set(hops::HEADER, hops)?;
     }
-    if let Some(authorization) = &request.authorization {
-        headers.set("authorization", authorization.expose())?;
+    for (name, value) in &request.credentials {
+        headers.set(name, value.expose())?;
     }
     Ok(headers)
 }

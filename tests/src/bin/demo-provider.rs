@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use gateway_tests::provider::{Limit, Options, Provider, WINDOW};
 use tokio::signal::unix::{SignalKind, signal};
 
-const HELP: &str = "demo-provider: a small OpenAI-compatible server
+const HELP: &str = "demo-provider: a small server, compatible with OpenAI and Anthropic
 
   --port N            port on 127.0.0.1, 0 = any free one (default 0)
   --models A,B        models that GET /models lists (default demo-small,demo-large)

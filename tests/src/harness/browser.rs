@@ -7,6 +7,8 @@
 //! Invariant: the browser reaches nothing but this machine, whatever a page asks for, and every page has storage
 //! of its own.
 
+mod controls;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use tempfile::TempDir;
 use super::devtools::Wire;
 use super::process::Process;
 use super::{SOON, within};
+pub use controls::Control;
 
 /// Start-up with a fresh profile on a busy machine.
 const START: Duration = Duration::from_mins(1);
@@ -52,7 +55,15 @@ const FLAGS: [&str; 14] = [
 const START_IT: &str = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null";
 
 /// What a page may be asked to record, and the protocol's word for it.
-const DOMAINS: [&str; 5] = ["Page", "Runtime", "Network", "Log", "Audits"];
+const DOMAINS: [&str; 7] = [
+    "Page",
+    "Runtime",
+    "Network",
+    "Log",
+    "Audits",
+    "DOM",
+    "Accessibility",
+];
 
 /// A running browser; it is killed when dropped.
 #[derive(Debug)]
@@ -275,6 +286,12 @@ impl Page<'_> {
             "Enter" => (13, "\r"),
             "Escape" => (27, ""),
             " " => (32, " "),
+            "Backspace" => (8, ""),
+            "Delete" => (46, ""),
+            "Home" => (36, ""),
+            "End" => (35, ""),
+            "ArrowLeft" => (37, ""),
+            "ArrowRight" => (39, ""),
             "ArrowUp" => (38, ""),
             "ArrowDown" => (40, ""),
             other => panic!("the code of the key {other} is not known here"),
@@ -340,8 +357,51 @@ impl Page<'_> {
         asked
     }
 
+    /// Asks for a language, as the user's browser would; for pages opened from now on.
+    pub async fn prefer_language(&self, tag: &str) {
+        self.call("Emulation.setLocaleOverride", json!({ "locale": tag }))
+            .await;
+        let source = format!(
+            "Object.defineProperty(navigator, 'languages', {{ get: () => [{0}] }}); Object.defineProperty(navigator, 'language', {{ get: () => {0} }});",
+            json!(tag)
+        );
+        self.call(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": source }),
+        )
+        .await;
+    }
+
+    /// Cuts the page off from the network, or connects it again.
+    pub async fn cut_off(&self, offline: bool) {
+        let conditions = json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+        self.call("Network.emulateNetworkConditions", conditions)
+            .await;
+    }
+
+    /// Goes back or forth in the history, as the buttons do.
+    pub async fn go_back(&self) {
+        self.evaluate("history.back()").await;
+    }
+
+    /// Loads the page again, as the button does, and waits until it is there.
+    pub async fn reload(&self) {
+        let before = self.events().len();
+        self.call("Page.reload", json!({})).await;
+        let loaded = self.browser.wire.event(&self.session, before, |event| {
+            event["method"] == "Page.loadEventFired"
+        });
+        within(SOON, "the page is loaded again", loaded).await;
+    }
+
+    /// Path and query of the present place.
+    pub async fn place(&self) -> String {
+        let place = self.evaluate("location.pathname + location.search").await;
+        place.as_str().unwrap_or_default().to_owned()
+    }
+
     /// Whatever a developer would see in red: exceptions, errors on the console, violations of the page's policy,
-    /// what could not be loaded.
+    /// what could not be loaded. Refusals of the API are answers, and for a test to judge where it expects one.
     pub fn complaints(&self) -> Vec<String> {
         let events = self.events();
         let complaints = events.iter().filter_map(|event| {
@@ -351,7 +411,11 @@ impl Page<'_> {
                 "Runtime.consoleAPICalled" => {
                     params["type"] == "error" || params["type"] == "assert"
                 }
-                "Log.entryAdded" => params["entry"]["level"] == "error",
+                "Log.entryAdded" => {
+                    let url = params["entry"]["url"].as_str().unwrap_or_default();
+                    let is_answer = params["entry"]["source"] == "network" && url.contains("/api/");
+                    params["entry"]["level"] == "error" && !is_answer
+                }
                 "Audits.issueAdded" => params["issue"]["code"] == "ContentSecurityPolicyIssue",
                 _ => false,
             };

@@ -18,7 +18,8 @@ use super::{SOON, within};
 #[derive(Clone, Debug)]
 pub struct Chat {
     http: reqwest::Client,
-    url: String,
+    base_url: String,
+    path: &'static str,
     method: reqwest::Method,
     headers: Vec<(String, String)>,
     fields: Map<String, Value>,
@@ -35,7 +36,8 @@ impl Chat {
         );
         Self {
             http,
-            url: format!("{base_url}/v1/chat/completions"),
+            base_url: base_url.to_owned(),
+            path: "/v1/chat/completions",
             method: reqwest::Method::POST,
             headers: vec![
                 ("authorization".to_owned(), format!("Bearer {secret}")),
@@ -51,7 +53,14 @@ impl Chat {
     /// Sends it to another address of the gateway.
     #[must_use]
     pub fn at(mut self, base_url: &str) -> Self {
-        self.url = format!("{base_url}/v1/chat/completions");
+        base_url.clone_into(&mut self.base_url);
+        self
+    }
+
+    /// Sends it to another endpoint.
+    #[must_use]
+    pub fn to(mut self, path: &'static str) -> Self {
+        self.path = path;
         self
     }
 
@@ -132,7 +141,10 @@ impl Chat {
     fn request(&self) -> reqwest::RequestBuilder {
         let request = self
             .http
-            .request(self.method.clone(), &self.url)
+            .request(
+                self.method.clone(),
+                format!("{}{}", self.base_url, self.path),
+            )
             .body(self.bytes());
         self.headers.iter().fold(request, |request, (name, value)| {
             request.header(name, value)
@@ -187,7 +199,7 @@ impl Chat {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let request = raw::post("/v1/chat/completions", address, &headers, &self.bytes());
+        let request = raw::post(self.path, address, &headers, &self.bytes());
         let mut connection = Connection::open(address).await?;
         connection.send(&request).await?;
         Ok(connection)

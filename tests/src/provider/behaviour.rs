@@ -42,7 +42,7 @@ pub struct Behaviour {
     /// Close the connection after this many words, without any end marker; of a plain answer, after
     /// half of its bytes.
     pub cut_after: Option<usize>,
-    /// End the HTTP body properly after this many words, without `[DONE]`.
+    /// End the HTTP body properly after this many words, without an end marker.
     pub end_after: Option<usize>,
     /// Send nothing more after this many words; the connection stays open.
     pub stall_after: Option<usize>,
@@ -50,9 +50,13 @@ pub struct Behaviour {
     pub no_usage: Option<bool>,
     /// Prompt tokens to report instead of the computed ones.
     pub prompt_tokens: Option<u64>,
-    /// `prompt_tokens_details.cached_tokens` to report.
+    /// Prompt tokens to report as read from a cache.
     pub cached_tokens: Option<u64>,
-    /// Quote the request's `Authorization` header in the answer's text.
+    /// Prompt tokens to report as written to a cache (messages only).
+    pub cache_written_tokens: Option<u64>,
+    /// Tokens of reasoning, beside the words of the answer.
+    pub reasoning_tokens: Option<u64>,
+    /// Quote the request's `Authorization` header, or else its `x-api-key`, in the answer's text.
     pub quote_authorization: Option<bool>,
     /// Write a stream in pieces of this many bytes instead of whole events.
     pub split_bytes: Option<usize>,
@@ -95,6 +99,8 @@ impl Behaviour {
             no_usage,
             prompt_tokens,
             cached_tokens,
+            cache_written_tokens,
+            reasoning_tokens,
             quote_authorization,
             split_bytes,
             crlf,

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::shape::Endpoint;
+
 /// How a request ended, seen from the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -74,9 +76,9 @@ impl Entry {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// Whether it asked for a completion (and so counts against limits).
+    /// Whether it asked a model (and so counts against limits), as a chat or another way.
     pub fn is_chat(&self) -> bool {
-        self.path.ends_with("/chat/completions")
+        Endpoint::at(&self.path).is_some()
     }
 }
 

@@ -11,15 +11,19 @@ use bytes::Bytes;
 use super::behaviour::Behaviour;
 use super::gate::Gate;
 use super::reply::{Piece, Writer};
+use super::shape::{Event, Events};
 
 /// Plays the whole stream; the channel's end is the body's end.
 pub(super) async fn play(
     gate: Option<Gate>,
     behaviour: &Behaviour,
-    words: Vec<String>,
-    end: Vec<String>,
+    events: Events,
     writer: &Writer,
 ) {
+    let Events { begin, words, end } = events;
+    for event in begin {
+        write_event(behaviour, &event, writer).await;
+    }
     let last = words.len();
     for (sent, word) in words.into_iter().enumerate() {
         if at_break(behaviour, sent, writer).await {
@@ -53,13 +57,16 @@ async fn at_break(behaviour: &Behaviour, sent: usize, writer: &Writer) -> bool {
     behaviour.end_after == Some(sent)
 }
 
-async fn write_event(behaviour: &Behaviour, data: &str, writer: &Writer) {
+async fn write_event(behaviour: &Behaviour, event: &Event, writer: &Writer) {
     let line_end = if behaviour.crlf == Some(true) {
         "\r\n"
     } else {
         "\n"
     };
-    let event = Bytes::from(format!("data: {data}{line_end}{line_end}"));
+    let name = event.name.map(|name| format!("event: {name}{line_end}"));
+    let name = name.unwrap_or_default();
+    let data = &event.data;
+    let event = Bytes::from(format!("{name}data: {data}{line_end}{line_end}"));
     let piece_bytes = behaviour.split_bytes.unwrap_or(event.len()).max(1);
     let mut from = 0;
     while from < event.len() {

@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::answer::{self, CHOICES_MAX, ChatRequest, Completion};
+use super::answer::{self, Answer, CHOICES_MAX, Request as AnswerRequest};
 use super::behaviour::Behaviour;
 use super::gate::{Gate, Gates};
 use super::gzip::gzip;
@@ -32,6 +32,7 @@ use super::ledger::{Ledger, Recording};
 use super::limit::{Count, Limit};
 use super::play::play;
 use super::reply::{Piece, Reply};
+use super::shape::Endpoint;
 
 /// Window of the ledger's figures.
 pub const WINDOW: Duration = Duration::from_mins(1);
@@ -175,9 +176,9 @@ async fn connection(stream: TcpStream, state: Arc<State>, mut stopped: watch::Re
     }
 }
 
-type Answer = Result<Response<Reply>, io::Error>;
+type Answered = Result<Response<Reply>, io::Error>;
 
-async fn serve(state: Arc<State>, request: Request<Incoming>) -> Answer {
+async fn serve(state: Arc<State>, request: Request<Incoming>) -> Answered {
     let (parts, body) = request.into_parts();
     let target = parts.uri.path().to_owned();
     let headers = parts
@@ -206,14 +207,12 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Answer {
     };
     recording.body(body.clone());
     let path = target.strip_prefix("/v1").unwrap_or(&target);
+    if let (&Method::POST, Some(endpoint)) = (&parts.method, Endpoint::at(path)) {
+        let mut credentials = ["authorization", "x-api-key"].into_iter();
+        let credential = credentials.find_map(|name| parts.headers.get(name)?.to_str().ok());
+        return infer(&state, endpoint, &body, credential, recording).await;
+    }
     match (&parts.method, path) {
-        (&Method::POST, "/chat/completions") => {
-            let authorization = parts
-                .headers
-                .get("authorization")
-                .and_then(|value| value.to_str().ok());
-            chat(&state, &body, authorization, recording).await
-        }
         (&Method::GET, "/models") => Ok(whole(
             200,
             &answer::models(&state.models).to_string(),
@@ -274,12 +273,13 @@ fn control(state: &State, method: &Method, path: &str, query: &str, body: &[u8])
     }
 }
 
-async fn chat(
+async fn infer(
     state: &Arc<State>,
+    endpoint: Endpoint,
     body: &Bytes,
-    authorization: Option<&str>,
+    credential: Option<&str>,
     recording: Recording,
-) -> Answer {
+) -> Answered {
     if let Some(wait) = over_own_limit(state) {
         let message = answer::error("Rate limit reached for requests", "rate_limit_error");
         let mut response = whole(429, &message, recording, 0);
@@ -289,7 +289,7 @@ async fn chat(
         headers.insert("retry-after-ms", HeaderValue::from(ms));
         return Ok(response);
     }
-    let request = match serde_json::from_slice::<ChatRequest>(body) {
+    let request = match serde_json::from_slice::<AnswerRequest>(body) {
         Ok(request) if (1..=CHOICES_MAX).contains(&request.choices()) => request,
         Ok(_) => return Ok(refused("n is out of bounds", recording)),
         Err(error) => return Ok(refused(&error.to_string(), recording)),
@@ -298,24 +298,24 @@ async fn chat(
     let behaviour = behaviour_for(state, body, wishes);
     before_headers(state, &behaviour).await?;
     let number = state.numbers.fetch_add(1, Ordering::Relaxed);
-    let completion = Completion::new(&request, &behaviour, authorization, number);
+    let answer = Answer::new(endpoint, &request, &behaviour, credential, number);
     let status = behaviour.status.unwrap_or(200);
     let mut response = if status != 200 || behaviour.body.is_some() {
         let body = behaviour
             .body
             .clone()
-            .unwrap_or_else(|| refusal(status, &behaviour, authorization));
+            .unwrap_or_else(|| refusal(status, &behaviour, credential));
         whole(status, &body, recording, 0)
-    } else if request.stream == Some(true) {
+    } else if request.stream == Some(true) && endpoint != Endpoint::Embeddings {
         stream(
             state,
             behaviour.clone(),
-            &completion,
+            &answer,
             request.includes_usage(),
             recording,
         )
     } else {
-        plain(&behaviour, &completion, recording)
+        plain(&behaviour, &answer, recording)
     };
     more_headers(&mut response, &behaviour);
     Ok(response)
@@ -363,10 +363,10 @@ async fn before_headers(state: &State, behaviour: &Behaviour) -> io::Result<()> 
     Ok(())
 }
 
-fn refusal(status: u16, behaviour: &Behaviour, authorization: Option<&str>) -> String {
+fn refusal(status: u16, behaviour: &Behaviour, credential: Option<&str>) -> String {
     let mut message = format!("the demo provider answers {status} as asked");
-    if let (Some(true), Some(authorization)) = (behaviour.quote_authorization, authorization) {
-        message = format!("{message}; you sent {authorization}");
+    if let (Some(true), Some(credential)) = (behaviour.quote_authorization, credential) {
+        message = format!("{message}; you sent {credential}");
     }
     answer::error(&message, "demo_error")
 }
@@ -423,15 +423,15 @@ fn whole(status: u16, body: &str, recording: Recording, tokens: u64) -> Response
     response
 }
 
-fn plain(behaviour: &Behaviour, completion: &Completion, recording: Recording) -> Response<Reply> {
-    let body = completion.plain().to_string();
+fn plain(behaviour: &Behaviour, answer: &Answer, recording: Recording) -> Response<Reply> {
+    let body = answer.plain().to_string();
     if behaviour.cut_after.is_some() {
         return half(&body, recording);
     }
     if behaviour.gzip != Some(true) {
-        return whole(200, &body, recording, completion.tokens);
+        return whole(200, &body, recording, answer.tokens);
     }
-    recording.answered(200, completion.tokens);
+    recording.answered(200, answer.tokens);
     let packed = Bytes::from(gzip(body.as_bytes()));
     let length = packed.len();
     let mut response = response(200, "application/json", Reply::whole(recording, packed));
@@ -460,13 +460,13 @@ fn half(body: &str, recording: Recording) -> Response<Reply> {
 fn stream(
     state: &State,
     behaviour: Behaviour,
-    completion: &Completion,
+    answer: &Answer,
     include_usage: bool,
     recording: Recording,
 ) -> Response<Reply> {
-    recording.answered(200, completion.tokens);
+    recording.answered(200, answer.tokens);
     let (writer, reply) = Reply::new(recording);
-    let (words, end) = completion.events(include_usage);
+    let events = answer.events(include_usage);
     let gate = behaviour
         .chunk_gate
         .as_deref()
@@ -475,7 +475,7 @@ fn stream(
         // Aborts at any step when the client leaves; the reply then records it.
         tokio::select! {
             () = writer.closed() => {}
-            () = play(gate, &behaviour, words, end, &writer) => {}
+            () = play(gate, &behaviour, events, &writer) => {}
         }
     });
     response(200, "text/event-stream; charset=utf-8", reply)

@@ -171,9 +171,11 @@ pub fn settled(
         });
     };
     let prompt_tokens = match answered.usage_source {
-        // The server told nothing: what was reserved is the only estimate there is.
-        UsageSource::Estimated => ended.reserved_tokens,
-        UsageSource::Exact | UsageSource::Reserved => answered.prompt_tokens,
+        // A Worker of an earlier version estimates nothing; what was reserved is all there is then.
+        UsageSource::Estimated if answered.prompt_tokens == 0 => ended.reserved_tokens,
+        UsageSource::Estimated | UsageSource::Exact | UsageSource::Reserved => {
+            answered.prompt_tokens
+        }
     };
     Some(LogRow {
         status: answered.status,

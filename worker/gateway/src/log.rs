@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use crate::error::{Fault, GatewayError};
 
 pub use detail::{DETAIL_CHARS_MAX, Detail};
-pub use request::{Cost, Request, Waited, outcome};
+pub use request::{Cost, Prompt, Request, Waited, outcome};
 
 /// Longest text of one field, in characters: a model's or a server's name fits, a prompt does not.
 pub const TEXT_CHARS_MAX: usize = 128;

@@ -24,6 +24,9 @@ pub enum UsageSource {
 }
 
 impl UsageSource {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Exact, Self::Estimated, Self::Reserved];
+
     /// The word in storage and in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -101,11 +104,7 @@ mod tests {
         };
         let text = serde_json::to_string(&row).unwrap();
         assert_eq!(serde_json::from_str::<LogRow>(&text).unwrap(), row);
-        for source in [
-            UsageSource::Exact,
-            UsageSource::Estimated,
-            UsageSource::Reserved,
-        ] {
+        for source in UsageSource::ALL {
             assert_eq!(serde_json::json!(source), source.as_str());
         }
     }

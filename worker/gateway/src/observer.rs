@@ -9,9 +9,11 @@
 
 use crate::{
     config::Secret,
+    endpoint::{Endpoint, UsageShape},
+    inference::InferenceRequest,
     redact::Redactor,
     sse::EventStream,
-    usage::{Usage, UsageScanner},
+    usage::{Observed, TextMeter, Told, UsageScanner},
 };
 
 /// What kind of answer it is.
@@ -19,11 +21,16 @@ use crate::{
 pub enum Kind {
     /// Server-sent events.
     EventStream {
+        /// Whose events they are.
+        endpoint: Endpoint,
         /// Remove the usage-only event: the gateway asked for it, the client did not.
         strip_usage: bool,
     },
     /// One JSON document.
-    Json,
+    Json {
+        /// Whose answer it is.
+        endpoint: Endpoint,
+    },
     /// Anything else: only redacted.
     Opaque,
 }
@@ -31,28 +38,33 @@ pub enum Kind {
 impl Kind {
     /// Of an answer as a whole: one that reports an error owes nobody an end marker, whatever its type.
     #[must_use]
-    pub fn of_answer(status: u16, content_type: Option<&str>, strip_usage: bool) -> Self {
-        match Self::of(content_type, strip_usage) {
+    pub fn of_answer(status: u16, content_type: Option<&str>, request: &InferenceRequest) -> Self {
+        match Self::of(content_type, request.endpoint, request.strips_usage()) {
             Self::EventStream { .. } if status >= 300 => Self::Opaque,
             kind => kind,
         }
     }
 
-    /// By the answer's content type. `strip_usage` is what `ChatRequest::strips_usage` says.
-    #[must_use]
-    pub fn of(content_type: Option<&str>, strip_usage: bool) -> Self {
+    /// By the answer's content type.
+    fn of(content_type: Option<&str>, endpoint: Endpoint, strip_usage: bool) -> Self {
         let essence = content_type
             .and_then(|value| value.split(';').next())
             .unwrap_or_default()
             .trim();
         if essence.eq_ignore_ascii_case("text/event-stream") {
-            Self::EventStream { strip_usage }
+            match endpoint.stream_form() {
+                Some(_) => Self::EventStream {
+                    endpoint,
+                    strip_usage,
+                },
+                None => Self::Opaque,
+            }
         } else if essence.eq_ignore_ascii_case("application/json")
             || essence
                 .rsplit_once('+')
                 .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
         {
-            Self::Json
+            Self::Json { endpoint }
         } else {
             Self::Opaque
         }
@@ -89,8 +101,8 @@ pub struct Finish {
     pub separator: &'static str,
     /// The answer has its end marker, or needs none. `false` = send `upstream_stream_truncated`.
     pub complete: bool,
-    /// What it cost, if it said so.
-    pub usage: Option<Usage>,
+    /// What was seen of its cost.
+    pub observed: Observed,
 }
 
 /// Watches one answer.
@@ -103,8 +115,38 @@ pub struct Observer {
 #[derive(Debug)]
 enum Answer {
     EventStream(Box<EventStream>),
-    Json(UsageScanner),
+    Json(Box<Document>),
     Opaque,
+}
+
+/// One JSON document that passes by.
+#[derive(Debug)]
+struct Document {
+    shape: UsageShape,
+    usage: UsageScanner,
+    text: TextMeter,
+}
+
+impl Document {
+    fn new(endpoint: Endpoint) -> Self {
+        let shape = endpoint.usage_shape();
+        Self {
+            shape,
+            usage: UsageScanner::of_answer(shape),
+            text: TextMeter::new(endpoint.text_keys()),
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        self.usage.push(chunk);
+        self.text.push(chunk);
+    }
+
+    fn observed(&self) -> Observed {
+        let mut told = Told::default();
+        told.all(self.usage.counts());
+        Observed::new(self.shape, told, self.text.bytes())
+    }
 }
 
 impl Observer {
@@ -112,10 +154,13 @@ impl Observer {
     #[must_use]
     pub fn new(kind: Kind, secret: Option<&Secret>) -> Self {
         let answer = match kind {
-            Kind::EventStream { strip_usage } => {
-                Answer::EventStream(Box::new(EventStream::new(strip_usage)))
-            }
-            Kind::Json => Answer::Json(UsageScanner::default()),
+            Kind::EventStream {
+                endpoint,
+                strip_usage,
+            } => EventStream::new(endpoint, strip_usage).map_or(Answer::Opaque, |stream| {
+                Answer::EventStream(Box::new(stream))
+            }),
+            Kind::Json { endpoint } => Answer::Json(Box::new(Document::new(endpoint))),
             Kind::Opaque => Answer::Opaque,
         };
         Self {
@@ -128,8 +173,8 @@ impl Observer {
     pub fn push(&mut self, chunk: &[u8]) -> Output {
         let output = match &mut self.answer {
             Answer::EventStream(stream) => stream.push(chunk),
-            Answer::Json(scanner) => {
-                scanner.push(chunk);
+            Answer::Json(document) => {
+                document.push(chunk);
                 Output::Same
             }
             Answer::Opaque => Output::Same,
@@ -152,7 +197,7 @@ impl Observer {
             tail: Vec::new(),
             separator: "",
             complete: true,
-            usage: None,
+            observed: Observed::default(),
         };
         match &mut self.answer {
             Answer::EventStream(stream) => {
@@ -160,9 +205,9 @@ impl Observer {
                 finish.tail = end.tail;
                 finish.separator = if end.inside_event { "\n\n" } else { "" };
                 finish.complete = end.done;
-                finish.usage = end.usage;
+                finish.observed = end.observed;
             }
-            Answer::Json(scanner) => finish.usage = scanner.usage(),
+            Answer::Json(document) => finish.observed = document.observed(),
             Answer::Opaque => {}
         }
         if let Some(redactor) = &mut self.redactor {
@@ -182,17 +227,9 @@ impl Observer {
             matches!(&self.answer, Answer::EventStream(stream) if stream.is_between_events());
         between && self.redactor.as_ref().is_none_or(Redactor::holds_nothing)
     }
-
-    /// The usage seen so far, for an answer whose client has left.
-    #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
-        match &self.answer {
-            Answer::EventStream(stream) => stream.usage(),
-            Answer::Json(scanner) => scanner.usage(),
-            Answer::Opaque => None,
-        }
-    }
 }
 
+#[cfg(test)]
+mod endpoint_tests;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@
 
 mod body;
 mod errors;
+mod inference;
 mod operation;
 mod operations;
 mod parameters;
@@ -31,7 +32,7 @@ use crate::routes::ENDPOINTS;
 use operation::Components;
 
 const DESCRIPTION: &str = "An LLM API gateway that makes requests wait their turn instead of refusing them. \
-    The data plane speaks OpenAI's protocol; everything under `/api` configures the gateway.";
+    The data plane speaks OpenAI's protocol and Anthropic's messages; everything under `/api` configures the gateway.";
 
 const TAGS: [(&str, &str); 6] = [
     ("Data plane", "What applications call."),

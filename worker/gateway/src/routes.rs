@@ -7,7 +7,10 @@
 
 use std::{fmt::Write, time::Duration};
 
-use crate::error::{ErrorCode, GatewayError};
+use crate::{
+    endpoint::Endpoint,
+    error::{ErrorCode, GatewayError},
+};
 
 /// Longest identifier in a path; ours have at most 36 characters.
 const PATH_ID_LEN_MAX: usize = 64;
@@ -36,10 +39,11 @@ pub enum Access {
 pub enum Route {
     Health,
     HealthReady,
+    Metrics,
     SessionBegin,
     SessionRead,
     SessionEnd,
-    ChatCompletions,
+    Inference(Endpoint),
     Models,
     ServersList,
     ServersCreate,
@@ -69,7 +73,7 @@ pub enum Route {
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Endpoint {
+pub struct Entry {
     /// HTTP method; `GET` answers `HEAD` too.
     pub method: &'static str,
     /// Path, with at most one `{id}` segment.
@@ -78,7 +82,7 @@ pub struct Endpoint {
     pub route: fn(String) -> Route,
 }
 
-impl Endpoint {
+impl Entry {
     /// Who may use it.
     #[must_use]
     pub fn access(&self) -> Access {
@@ -90,20 +94,37 @@ const fn endpoint(
     method: &'static str,
     pattern: &'static str,
     route: fn(String) -> Route,
-) -> Endpoint {
-    Endpoint {
+) -> Entry {
+    Entry {
         method,
         pattern,
         route,
     }
 }
 
+const fn inference(endpoint: Endpoint, route: fn(String) -> Route) -> Entry {
+    self::endpoint("POST", endpoint.path(), route)
+}
+
 /// Every endpoint. A fixed path stands before a pattern that would also match it.
-pub const ENDPOINTS: &[Endpoint] = &[
-    endpoint("POST", "/v1/chat/completions", |_| Route::ChatCompletions),
+pub const ENDPOINTS: &[Entry] = &[
+    inference(Endpoint::ChatCompletions, |_| {
+        Route::Inference(Endpoint::ChatCompletions)
+    }),
+    inference(Endpoint::Completions, |_| {
+        Route::Inference(Endpoint::Completions)
+    }),
+    inference(Endpoint::Embeddings, |_| {
+        Route::Inference(Endpoint::Embeddings)
+    }),
+    inference(Endpoint::Responses, |_| {
+        Route::Inference(Endpoint::Responses)
+    }),
+    inference(Endpoint::Messages, |_| Route::Inference(Endpoint::Messages)),
     endpoint("GET", "/v1/models", |_| Route::Models),
     endpoint("GET", "/health", |_| Route::Health),
     endpoint("GET", "/health/ready", |_| Route::HealthReady),
+    endpoint("GET", "/metrics", |_| Route::Metrics),
     endpoint("POST", "/api/session", |_| Route::SessionBegin),
     endpoint("GET", "/api/session", |_| Route::SessionRead),
     endpoint("DELETE", "/api/session", |_| Route::SessionEnd),
@@ -145,8 +166,9 @@ impl Route {
             Self::Health | Self::HealthReady | Self::SessionBegin | Self::SessionEnd => {
                 Access::Public
             }
-            Self::ChatCompletions | Self::Models => Access::Client,
+            Self::Inference(_) | Self::Models => Access::Client,
             Self::SessionRead
+            | Self::Metrics
             | Self::ServersList
             | Self::ServerRead(_)
             | Self::ServerLive(_)

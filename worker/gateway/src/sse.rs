@@ -1,7 +1,8 @@
 //! 事件流：切分事件、认出结束、取出用量、去掉只有用量的块。
 //!
 //! Owns how a stream of server-sent events is cut into events at any chunking, and what the gateway looks for
-//! in them: the end marker `[DONE]` and usage. Events themselves are forwarded byte for byte.
+//! in them: the end of the stream, usage, and how much text came. How an endpoint's events tell it, says
+//! [`crate::endpoint`]. Events themselves are forwarded byte for byte, and parsed only where they can carry usage.
 //!
 //! Lines end with LF, CRLF or CR and an empty line ends an event (HTML standard, section 9.2.6).
 //!
@@ -12,8 +13,9 @@ use std::borrow::Cow;
 use memchr::{memchr2, memmem::Finder};
 
 use crate::{
+    endpoint::{self, Endpoint, EventMeaning, StreamForm, UsageShape},
     observer::Output,
-    usage::{self, Usage},
+    usage::{self, Observed, TextMeter, Told, UsageScanner},
 };
 
 /// Longest event that is looked into. A longer one is passed on unread, in bounded memory.
@@ -22,6 +24,8 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// Follows one event stream.
 #[derive(Debug)]
 pub(crate) struct EventStream {
+    form: StreamForm,
+    shape: UsageShape,
     /// Remove usage-only events; events are then held back until they are complete.
     strip_usage: bool,
     /// The beginning of an event whose end has not come yet.
@@ -29,15 +33,20 @@ pub(crate) struct EventStream {
     boundary: Boundary,
     /// The current event is too long to be read; its beginning has been forwarded.
     oversize: bool,
+    /// Looks for the usage of an event that is too long to be held, but may be the last one.
+    long_end: Option<LongEnd>,
     done: bool,
-    usage: Option<Usage>,
-    finders: Finders,
+    told: Told,
+    text: TextMeter,
+    usage_key: Finder<'static>,
 }
 
+/// An event that is not held and may be the last one.
 #[derive(Debug)]
-struct Finders {
-    done: Finder<'static>,
-    usage: Finder<'static>,
+struct LongEnd {
+    scanner: UsageScanner,
+    /// It is the last one by its name.
+    is_named: bool,
 }
 
 /// What is left to do at the end of a stream.
@@ -47,23 +56,25 @@ pub(crate) struct StreamEnd {
     /// The stream ended inside an event.
     pub(crate) inside_event: bool,
     pub(crate) done: bool,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) observed: Observed,
 }
 
 impl EventStream {
-    pub(crate) fn new(strip_usage: bool) -> Self {
-        Self {
+    /// `None` for an endpoint that has no streams.
+    pub(crate) fn new(endpoint: Endpoint, strip_usage: bool) -> Option<Self> {
+        Some(Self {
+            form: endpoint.stream_form()?,
+            shape: endpoint.usage_shape(),
             strip_usage,
             partial: Vec::new(),
             boundary: Boundary::default(),
             oversize: false,
+            long_end: None,
             done: false,
-            usage: None,
-            finders: Finders {
-                done: Finder::new("[DONE]"),
-                usage: Finder::new("\"usage\""),
-            },
-        }
+            told: Told::default(),
+            text: TextMeter::new(endpoint.stream_text_keys()),
+            usage_key: Finder::new("\"usage\""),
+        })
     }
 
     /// What to forward for this chunk.
@@ -100,8 +111,10 @@ impl EventStream {
     /// The end of the stream. Without a final empty line the last event still counts.
     pub(crate) fn finish(&mut self) -> StreamEnd {
         let last = std::mem::take(&mut self.partial);
-        let inside = (self.oversize || !last.is_empty()) && !self.boundary.ends_event(&last);
-        let removed = !last.is_empty() && self.observe(&last) && self.strip_usage;
+        let is_over = self.boundary.ends_event(&last);
+        let inside = (self.oversize || !last.is_empty()) && !is_over;
+        let is_readable = !last.is_empty() && (is_over || !self.oversize);
+        let removed = is_readable && self.observe(&last, is_over) && self.strip_usage;
         StreamEnd {
             tail: if self.strip_usage && !removed {
                 last
@@ -110,7 +123,7 @@ impl EventStream {
             },
             inside_event: inside && !removed,
             done: self.done,
-            usage: self.usage,
+            observed: self.observed(),
         }
     }
 
@@ -119,8 +132,9 @@ impl EventStream {
         !self.oversize && (self.strip_usage || self.partial.is_empty())
     }
 
-    pub(crate) const fn usage(&self) -> Option<Usage> {
-        self.usage
+    /// What is known of the cost by now.
+    pub(crate) fn observed(&self) -> Observed {
+        Observed::new(self.shape, self.told, self.text.bytes())
     }
 
     /// Looks into every complete event of `bytes`, which begin where an event begins or goes on.
@@ -134,39 +148,109 @@ impl EventStream {
         {
             let event = rest.get(..len).unwrap_or(rest);
             let next = events.end.saturating_add(len);
-            if self.observe(event) && self.strip_usage {
+            if self.observe(event, true) && self.strip_usage {
                 events.removed.push((events.end, next));
             }
-            self.oversize = false;
             events.end = next;
         }
         events
     }
 
-    /// Takes from one event what the gateway wants to know; answers whether it is usage-only.
-    fn observe(&mut self, event: &[u8]) -> bool {
-        if self.oversize || event.len() > EVENT_BYTES_MAX {
+    /// Takes from one event what the gateway wants to know; answers whether it is usage-only. `is_over` unless
+    /// the stream ended within it.
+    fn observe(&mut self, event: &[u8], is_over: bool) -> bool {
+        if std::mem::take(&mut self.oversize) {
+            self.end_long_event(event);
             return false;
         }
-        if self.finders.done.find(event).is_some() && data(event).as_ref() == b"[DONE]" {
-            self.done = true;
+        if event.len() > EVENT_BYTES_MAX {
+            self.begin_long_event(event);
+            self.end_long_event(&[]);
+            return false;
         }
+        let data = data(event);
+        self.text.begin();
+        self.text.push(&data);
+        match self.form {
+            StreamForm::Chunks => self.observe_chunk(event, &data),
+            StreamForm::Named(events) => {
+                let is_whole = || is_over || usage::type_of(&data).is_some();
+                if let Some(meaning) = meaning(events, event, &data)
+                    && is_whole()
+                {
+                    self.observe_named(meaning, event, &data);
+                }
+                false
+            }
+        }
+    }
+
+    fn observe_chunk(&mut self, event: &[u8], data: &[u8]) -> bool {
+        self.done |= data == b"[DONE]";
         if !self.mentions_usage(event) {
             return false;
         }
-        let Some(found) = usage::of_event(&data(event)) else {
+        let Some(found) = usage::of_event(self.shape, data) else {
             return false;
         };
         // Some providers repeat a running total in every chunk: the last one counts.
-        self.usage = found.usage.or(self.usage);
+        self.told.all(found.counts);
         found.usage_only
+    }
+
+    fn observe_named(&mut self, meaning: EventMeaning, event: &[u8], data: &[u8]) {
+        self.done |= meaning == EventMeaning::End;
+        if !self.mentions_usage(event) {
+            return;
+        }
+        let found = usage::of_event(self.shape, data);
+        if let Some(counts) = found.and_then(|found| found.counts) {
+            // Later counts are totals up to there; what they leave out stands as it was told before.
+            let before = self.told.counts.unwrap_or_default();
+            self.told = Told {
+                counts: Some(counts.or(before)),
+                is_final: self.told.is_final || meaning != EventMeaning::Begin,
+            };
+        }
+    }
+
+    /// The last event of a response repeats all of its output, so it may be longer than what is held.
+    fn begin_long_event(&mut self, beginning: &[u8]) {
+        let StreamForm::Named(events) = self.form else {
+            return;
+        };
+        let name = last_field(beginning, b"event");
+        let is_end = name.map(|name| endpoint::meaning(events, name) == Some(EventMeaning::End));
+        // Without a name only the usage in it can tell.
+        if self.shape == UsageShape::Response && is_end.unwrap_or(true) {
+            let mut scanner = UsageScanner::of_response_event();
+            scanner.push(beginning);
+            self.long_end = Some(LongEnd {
+                scanner,
+                is_named: name.is_some(),
+            });
+        }
+    }
+
+    fn end_long_event(&mut self, rest: &[u8]) {
+        let Some(LongEnd {
+            mut scanner,
+            is_named,
+        }) = self.long_end.take()
+        else {
+            return;
+        };
+        scanner.push(rest);
+        let counts = scanner.counts();
+        self.done |= is_named || counts.is_some();
+        self.told.all(counts);
     }
 
     /// Whether a parse is worth it. With `include_usage` OpenAI puts `"usage":null` into every other chunk.
     fn mentions_usage(&self, event: &[u8]) -> bool {
-        self.finders.usage.find_iter(event).any(|at| {
+        self.usage_key.find_iter(event).any(|at| {
             let after = event
-                .get(at.saturating_add(self.finders.usage.needle().len())..)
+                .get(at.saturating_add(self.usage_key.needle().len())..)
                 .unwrap_or_default();
             let value = after
                 .trim_ascii_start()
@@ -176,16 +260,21 @@ impl EventStream {
         })
     }
 
-    /// Gives up reading an event that has grown too long. Answers the bytes that need not be held any more.
+    /// Gives up holding an event that has grown too long. Answers the bytes that need not be held any more.
     fn shed_oversize(&mut self) -> Vec<u8> {
         if !self.oversize && self.partial.len() <= EVENT_BYTES_MAX {
             return Vec::new();
         }
-        self.oversize = true;
+        let begins = !std::mem::replace(&mut self.oversize, true);
         let kept = self
             .partial
             .split_off(self.boundary.forget_searched().min(self.partial.len()));
         let shed = std::mem::replace(&mut self.partial, kept);
+        if begins {
+            self.begin_long_event(&shed);
+        } else if let Some(long) = &mut self.long_end {
+            long.scanner.push(&shed);
+        }
         if self.strip_usage { shed } else { Vec::new() }
     }
 }
@@ -266,23 +355,56 @@ impl Boundary {
     }
 }
 
+/// What a named event means: by its name or, where a provider leaves the names out, by the type in its data.
+fn meaning(
+    events: &[(&'static str, EventMeaning)],
+    event: &[u8],
+    data: &[u8],
+) -> Option<EventMeaning> {
+    if let Some(name) = last_field(event, b"event") {
+        return endpoint::meaning(events, name);
+    }
+    if !endpoint::mentions(events, data) {
+        return None;
+    }
+    endpoint::meaning(events, usage::type_of(data)?)
+}
+
 /// The data of an event: its `data` fields, joined by line feeds.
 fn data(event: &[u8]) -> Cow<'_, [u8]> {
-    let mut joined: Option<Cow<[u8]>> = None;
+    let joined = fields(event, b"data")
+        .map(Cow::Borrowed)
+        .reduce(|before, value| Cow::Owned([&*before, &*value].join(&b'\n')));
+    joined.unwrap_or_default()
+}
+
+/// The value that counts of a field that should come once.
+fn last_field<'a>(event: &'a [u8], name: &'static [u8]) -> Option<&'a [u8]> {
+    fields(event, name).last()
+}
+
+/// The values of a field, in order.
+fn fields<'a>(event: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = event;
-    while !rest.is_empty() {
+    let mut next_line = move || {
+        if rest.is_empty() {
+            return None;
+        }
         let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let (line, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
         rest = after.get(1..).unwrap_or_default();
-        let value = match line.strip_prefix(b"data:") {
-            Some(value) => value.strip_prefix(b" ").unwrap_or(value),
-            None if line == b"data" => &[],
-            None => continue,
-        };
-        joined = Some(match joined {
-            None => Cow::Borrowed(value),
-            Some(before) => Cow::Owned([&*before, value].join(&b'\n')),
-        });
-    }
-    joined.unwrap_or_default()
+        Some(line)
+    };
+    std::iter::from_fn(move || {
+        loop {
+            let Some(after_name) = next_line()?.strip_prefix(name) else {
+                continue;
+            };
+            match after_name.split_first() {
+                None => return Some(after_name),
+                Some((b':', value)) => return Some(value.strip_prefix(b" ").unwrap_or(value)),
+                Some(_) => {}
+            }
+        }
+    })
 }

@@ -15,6 +15,7 @@ use admission::{Instant, SEND_DELAY_MAX};
 
 use crate::{
     config::{Secret, Server},
+    endpoint::{CredentialForm, Endpoint},
     error::{ErrorCode, GatewayError},
     hops,
 };
@@ -107,8 +108,8 @@ const HOP_BY_HOP: &[&str] = &[
 pub struct UpstreamRequest<'a> {
     /// Where to.
     pub url: String,
-    /// The value of `authorization`; `None` for a server without a key.
-    pub authorization: Option<Secret>,
+    /// The headers of the server's own key; none for a server without one.
+    pub credentials: Vec<(&'static str, Secret)>,
     /// Longest wait for headers.
     pub timeout: Duration,
     /// What to send.
@@ -116,16 +117,19 @@ pub struct UpstreamRequest<'a> {
 }
 
 impl<'a> UpstreamRequest<'a> {
-    /// The request for `path` at `server`. It takes the permit that admission gave for it.
+    /// The request for an endpoint at `server`. It takes the permit that admission gave for it.
     #[must_use]
-    pub fn new(_permit: &Permit, server: &Server, path: &str, body: Cow<'a, [u8]>) -> Self {
-        let authorization = server
-            .api_key
-            .as_ref()
-            .map(|key| Secret::new(format!("Bearer {}", key.expose())));
+    pub fn new(_permit: &Permit, server: &Server, endpoint: Endpoint, body: Cow<'a, [u8]>) -> Self {
+        let credentials = |key: &Secret| {
+            let header = |(name, before): &CredentialForm| {
+                (*name, Secret::new([*before, key.expose()].concat()))
+            };
+            let forms = endpoint.credential_forms(key);
+            forms.iter().map(header).collect::<Vec<_>>()
+        };
         Self {
-            url: url(&server.base_url, path),
-            authorization,
+            url: url(&server.base_url, endpoint.path()),
+            credentials: server.api_key.as_ref().map(credentials).unwrap_or_default(),
             timeout: server.upstream_timeout(),
             body,
         }

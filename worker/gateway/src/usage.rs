@@ -1,23 +1,31 @@
 //! 用量：从回答里读出令牌数。
 //!
-//! Owns the token counts of one answer and how they are read from a usage object, from a stream's event, and
-//! from a plain JSON answer as it passes by in pieces of any size.
+//! Owns the token counts of one answer: how they are read from a usage object in the shape of each endpoint,
+//! what a whole answer has told of them, and what is estimated where it told nothing.
 //!
-//! Invariant: reading never fails an answer. What can not be read is unknown, and memory is bounded.
+//! Invariant: reading never fails an answer. What can not be read is unknown, and an estimate is never taken for
+//! a count.
 
-use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Largest usage object that is captured from a plain answer; real ones have a few hundred bytes.
-pub const USAGE_BYTES_MAX: usize = 64 * 1024;
+use crate::endpoint::UsageShape;
+
+mod scanner;
+mod text;
+
+pub(crate) use scanner::UsageScanner;
+pub(crate) use text::TextMeter;
+
+/// Bytes of an answer's text per token where the server does not count: what the limiter assumes of prompts.
+pub const TEXT_BYTES_PER_TOKEN: u64 = admission::PROMPT_BYTES_PER_TOKEN;
 
 /// What an answer cost, as its provider counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
     pub prompt_tokens: u64,
-    /// Tokens of the answer.
+    /// Tokens of the answer, those of reasoning included.
     pub completion_tokens: u64,
     /// Tokens of the prompt that came from the provider's cache.
     pub cached_tokens: u64,
@@ -25,25 +33,56 @@ pub struct Usage {
     pub total_tokens: u64,
 }
 
-/// What an event of a stream says about usage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EventUsage {
-    pub(crate) usage: Option<Usage>,
-    /// The event has nothing else to say: `choices` is empty and `usage` is an object.
-    pub(crate) usage_only: bool,
+/// What was seen of the cost of one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// As the provider counted, if it told all of it.
+    pub usage: Option<Usage>,
+    /// What the provider told of the prompt alone, before its answer.
+    pub prompt_tokens: Option<u64>,
+    /// Cached ones among them.
+    pub cached_tokens: u64,
+    /// What the provider told of the output alone, or an estimate by the text that came; without `usage` only.
+    pub output_tokens: u64,
+}
+
+/// The counts that one usage object names, or several of one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    input: Option<u64>,
+    output: Option<u64>,
+    total: Option<u64>,
+    /// Input that came from a cache.
+    cached: Option<u64>,
+    /// Input that was written to a cache. Only messages count it beside `input`.
+    cache_written: Option<u64>,
+    /// Output that is no text of the answer.
+    reasoning: Option<u64>,
+}
+
+/// What an answer has told by now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) counts: Option<Counts>,
+    /// The counts are those of the whole answer so far, not only of its prompt.
+    pub(crate) is_final: bool,
+}
+
+impl Told {
+    /// Notes counts of the whole answer; without any, those before stand.
+    pub(crate) fn all(&mut self, counts: Option<Counts>) {
+        if counts.is_some() {
+            *self = Self {
+                counts,
+                is_final: true,
+            };
+        }
+    }
 }
 
 /// Fields stay raw, so that one of an unexpected type spoils only itself.
 #[derive(Deserialize)]
-struct AnswerWire<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct UsageWire<'a> {
+struct CompletionWire<'a> {
     #[serde(borrow)]
     prompt_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -52,52 +91,216 @@ struct UsageWire<'a> {
     total_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
     prompt_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens_details: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ResponseWire<'a> {
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    total_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens_details: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Anthropic's")]
+struct MessageWire<'a> {
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_creation_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_read_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct DetailsWire<'a> {
     #[serde(borrow)]
     cached_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_tokens: Option<&'a RawValue>,
 }
 
-impl Usage {
-    /// Reads a usage object. `None` if it is none, or names no count at all.
-    #[must_use]
-    pub fn from_json(object: &[u8]) -> Option<Self> {
-        let wire: UsageWire = object_from(object)?;
-        let prompt = count(wire.prompt_tokens);
-        let completion = count(wire.completion_tokens);
-        let total = count(wire.total_tokens);
-        prompt.or(completion).or(total)?;
-        let details: Option<DetailsWire> = wire
-            .prompt_tokens_details
-            .and_then(|raw| object_from(raw.get().as_bytes()));
-        let prompt_tokens = prompt.unwrap_or(0);
-        let completion_tokens = completion.unwrap_or(0);
-        Some(Self {
+impl Counts {
+    /// Reads a usage object. `None` if it is none, or names no count of tokens.
+    pub(crate) fn read(shape: UsageShape, object: &[u8]) -> Option<Self> {
+        let counts = match shape {
+            UsageShape::Completion => {
+                let wire: CompletionWire = object_from(object)?;
+                Self {
+                    input: count(wire.prompt_tokens),
+                    output: count(wire.completion_tokens),
+                    total: count(wire.total_tokens),
+                    cached: detail(wire.prompt_tokens_details, |details| details.cached_tokens),
+                    cache_written: None,
+                    reasoning: detail(wire.completion_tokens_details, |details| {
+                        details.reasoning_tokens
+                    }),
+                }
+            }
+            UsageShape::Response => {
+                let wire: ResponseWire = object_from(object)?;
+                Self {
+                    input: count(wire.input_tokens),
+                    output: count(wire.output_tokens),
+                    total: count(wire.total_tokens),
+                    cached: detail(wire.input_tokens_details, |details| details.cached_tokens),
+                    cache_written: None,
+                    reasoning: detail(wire.output_tokens_details, |details| {
+                        details.reasoning_tokens
+                    }),
+                }
+            }
+            UsageShape::Message => {
+                let wire: MessageWire = object_from(object)?;
+                Self {
+                    input: count(wire.input_tokens),
+                    output: count(wire.output_tokens),
+                    total: None,
+                    cached: count(wire.cache_read_input_tokens),
+                    cache_written: count(wire.cache_creation_input_tokens),
+                    reasoning: None,
+                }
+            }
+        };
+        counts.input.or(counts.output).or(counts.total)?;
+        Some(counts)
+    }
+
+    /// These counts, and where they name none, those told before.
+    pub(crate) fn or(self, before: Self) -> Self {
+        Self {
+            input: self.input.or(before.input),
+            output: self.output.or(before.output),
+            total: self.total.or(before.total),
+            cached: self.cached.or(before.cached),
+            cache_written: self.cache_written.or(before.cache_written),
+            reasoning: self.reasoning.or(before.reasoning),
+        }
+    }
+
+    /// The counts as they stand in a row.
+    pub(crate) fn usage(self, shape: UsageShape) -> Usage {
+        let prompt_tokens = self.prompt_tokens(shape).unwrap_or(0);
+        let output = self.output.unwrap_or(0);
+        // Reasoning is part of the output. A provider that counts it beside the output shows it by its total,
+        // or by more reasoning than output.
+        let completion_tokens = match (self.total, self.reasoning) {
+            (Some(total), _) => output.max(total.saturating_sub(prompt_tokens)),
+            (None, Some(reasoning)) if reasoning > output => output.saturating_add(reasoning),
+            (None, _) => output,
+        };
+        Usage {
             prompt_tokens,
             completion_tokens,
-            cached_tokens: details
-                .and_then(|details| count(details.cached_tokens))
-                .unwrap_or(0),
-            total_tokens: total.unwrap_or_else(|| prompt_tokens.saturating_add(completion_tokens)),
+            cached_tokens: self.cached.unwrap_or(0),
+            total_tokens: self
+                .total
+                .unwrap_or_else(|| prompt_tokens.saturating_add(completion_tokens)),
+        }
+    }
+
+    /// Of messages, what was read from a cache or written to it is counted beside the input. Without a count of
+    /// its own it is what the total leaves to it.
+    fn prompt_tokens(self, shape: UsageShape) -> Option<u64> {
+        let rest = |total: u64| total.saturating_sub(self.output.unwrap_or(0));
+        let input = self.input.or(self.total.map(rest))?;
+        Some(match shape {
+            UsageShape::Completion | UsageShape::Response => input,
+            UsageShape::Message => input
+                .saturating_add(self.cached.unwrap_or(0))
+                .saturating_add(self.cache_written.unwrap_or(0)),
         })
     }
 }
 
-/// Reads the data of one event of a chat stream.
-pub(crate) fn of_event(data: &[u8]) -> Option<EventUsage> {
-    let wire: AnswerWire = object_from(data)?;
-    let usage = wire
-        .usage
+impl Observed {
+    /// Of an answer that told this, and whose text has so many bytes.
+    pub(crate) fn new(shape: UsageShape, told: Told, text_bytes: u64) -> Self {
+        let estimate = text_bytes.div_ceil(TEXT_BYTES_PER_TOKEN);
+        let Some(counts) = told.counts else {
+            return Self {
+                output_tokens: estimate,
+                ..Self::default()
+            };
+        };
+        // Messages tell prompt and output apart: the one without the other is not all of it.
+        let is_whole = match shape {
+            UsageShape::Completion | UsageShape::Response => true,
+            UsageShape::Message => counts.input.is_some() && counts.output.is_some(),
+        };
+        Self {
+            usage: (told.is_final && is_whole).then(|| counts.usage(shape)),
+            prompt_tokens: counts.prompt_tokens(shape),
+            cached_tokens: counts.cached.unwrap_or(0),
+            output_tokens: counts.output.unwrap_or(0).max(estimate),
+        }
+    }
+}
+
+/// What an event or an answer says about usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventUsage {
+    pub(crate) counts: Option<Counts>,
+    /// The event has nothing else to say: `choices` is empty and `usage` is an object.
+    pub(crate) usage_only: bool,
+}
+
+#[derive(Deserialize)]
+struct EventWire<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    /// Of a stream of responses.
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    /// Of a stream of messages.
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct TypeWire<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+}
+
+/// Reads the data of one event: its own usage, or that of the response or message in it.
+pub(crate) fn of_event(shape: UsageShape, data: &[u8]) -> Option<EventUsage> {
+    let wire: EventWire = object_from(data)?;
+    let inner = match shape {
+        UsageShape::Completion => None,
+        UsageShape::Response => wire.response,
+        UsageShape::Message => wire.message,
+    };
+    let inner: Option<EventWire> = inner.and_then(|raw| object_from(raw.get().as_bytes()));
+    let usage = wire.usage.or(inner.and_then(|inner| inner.usage));
+    let usage = usage
         .map(|raw| raw.get().as_bytes())
         .filter(|text| text.starts_with(b"{"))?;
     Some(EventUsage {
-        usage: Usage::from_json(usage),
+        counts: Counts::read(shape, usage),
         usage_only: wire
             .choices
             .is_some_and(|choices| is_empty_array(choices.get())),
     })
+}
+
+/// The `type` that the data of an event names, as it stands between its quotes.
+pub(crate) fn type_of(data: &[u8]) -> Option<&[u8]> {
+    let wire: TypeWire = object_from(data)?;
+    let text = wire.kind?.get().as_bytes();
+    text.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 /// Only objects: serde would take an array for a struct as well.
@@ -114,326 +317,19 @@ fn count(raw: Option<&RawValue>) -> Option<u64> {
     raw?.get().parse().ok()
 }
 
+fn detail<'a>(
+    details: Option<&'a RawValue>,
+    field: impl Fn(&DetailsWire<'a>) -> Option<&'a RawValue>,
+) -> Option<u64> {
+    let details: DetailsWire = object_from(details?.get().as_bytes())?;
+    count(field(&details))
+}
+
 fn is_empty_array(text: &str) -> bool {
     text.strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'))
         .is_some_and(|inner| inner.trim().is_empty())
 }
 
-/// Finds the top-level `usage` object of a JSON answer while the answer passes by.
-///
-/// It follows nesting and strings but validates nothing: the answer is the provider's.
-#[derive(Debug, Default)]
-pub(crate) struct UsageScanner {
-    depth: u64,
-    place: Place,
-    root: Root,
-    /// The first bytes of the root object's latest key, closing quote included.
-    key: Vec<u8>,
-    capture: Option<Vec<u8>>,
-    usage: Option<Usage>,
-}
-
-/// Where the next byte is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    #[default]
-    Structure,
-    String,
-    /// In a string, behind a backslash.
-    Escape,
-}
-
-/// Where the scanner is in the root object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Root {
-    #[default]
-    Elsewhere,
-    BeforeKey,
-    InKey,
-    AfterKey,
-    BeforeUsage,
-}
-
-/// The key with its closing quote, as it stands in the text.
-const USAGE_KEY: &[u8] = b"usage\"";
-
-impl UsageScanner {
-    pub(crate) fn push(&mut self, chunk: &[u8]) {
-        let mut rest = chunk;
-        while let Some((&byte, after)) = rest.split_first() {
-            if self.place == Place::Structure {
-                self.capture(&[byte]);
-                self.structure(byte);
-                rest = after;
-            } else {
-                rest = self.string(rest);
-            }
-        }
-    }
-
-    pub(crate) const fn usage(&self) -> Option<Usage> {
-        self.usage
-    }
-
-    /// Consumes up to the next quote or backslash of a string; answers what is left.
-    fn string<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let (len, place) = if self.place == Place::Escape {
-            (1, Place::String)
-        } else {
-            match memchr2(b'"', b'\\', rest) {
-                Some(at) if rest.get(at) == Some(&b'\\') => (at.saturating_add(1), Place::Escape),
-                Some(at) => (at.saturating_add(1), Place::Structure),
-                None => (rest.len(), Place::String),
-            }
-        };
-        self.place = place;
-        let (consumed, left) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-        self.capture(consumed);
-        if self.root == Root::InKey {
-            // One byte more than the key is enough to tell a longer one.
-            let room = USAGE_KEY
-                .len()
-                .saturating_add(1)
-                .saturating_sub(self.key.len());
-            self.key.extend(consumed.iter().take(room));
-            if place == Place::Structure {
-                self.root = Root::AfterKey;
-            }
-        }
-        left
-    }
-
-    fn structure(&mut self, byte: u8) {
-        match byte {
-            b'"' => {
-                self.place = Place::String;
-                if self.root == Root::BeforeKey {
-                    self.root = Root::InKey;
-                    self.key.clear();
-                }
-            }
-            b'{' | b'[' => {
-                if byte == b'{' && self.root == Root::BeforeUsage {
-                    self.capture = Some(vec![byte]);
-                }
-                let root_opens = byte == b'{' && self.depth == 0;
-                self.root = if root_opens {
-                    Root::BeforeKey
-                } else {
-                    Root::Elsewhere
-                };
-                self.depth = self.depth.saturating_add(1);
-            }
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                if self.depth == 1
-                    && let Some(object) = self.capture.take()
-                {
-                    self.usage = Usage::from_json(&object);
-                }
-            }
-            b':' if self.root == Root::AfterKey => {
-                let wanted = self.key == USAGE_KEY;
-                self.root = if wanted {
-                    Root::BeforeUsage
-                } else {
-                    Root::Elsewhere
-                };
-            }
-            b',' if self.depth == 1 => self.root = Root::BeforeKey,
-            _ => {}
-        }
-    }
-
-    fn capture(&mut self, bytes: &[u8]) {
-        if let Some(object) = &mut self.capture {
-            object.extend_from_slice(bytes);
-            if object.len() > USAGE_BYTES_MAX {
-                self.capture = None;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn usage(prompt: u64, completion: u64, cached: u64, total: u64) -> Usage {
-        Usage {
-            prompt_tokens: prompt,
-            completion_tokens: completion,
-            cached_tokens: cached,
-            total_tokens: total,
-        }
-    }
-
-    fn scan(body: &str) -> Option<Usage> {
-        let mut whole = UsageScanner::default();
-        whole.push(body.as_bytes());
-        let mut bytewise = UsageScanner::default();
-        for byte in body.as_bytes() {
-            bytewise.push(&[*byte]);
-        }
-        assert_eq!(whole.usage(), bytewise.usage(), "{body}");
-        whole.usage()
-    }
-
-    #[test]
-    fn usage_object_is_read_with_cached_tokens() {
-        let text = br#" {"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,
-            "prompt_tokens_details":{"cached_tokens":8,"audio_tokens":0},"x":{"y":[1]}} "#;
-        assert_eq!(Usage::from_json(text), Some(usage(10, 5, 8, 15)));
-    }
-
-    #[test]
-    fn missing_counts_are_zero_and_a_missing_total_is_the_sum() {
-        assert_eq!(
-            Usage::from_json(br#"{"prompt_tokens":3,"completion_tokens":4}"#),
-            Some(usage(3, 4, 0, 7))
-        );
-        assert_eq!(
-            Usage::from_json(br#"{"prompt_tokens":3,"total_tokens":3}"#),
-            Some(usage(3, 0, 0, 3))
-        );
-        let most = format!(
-            r#"{{"prompt_tokens":{0},"completion_tokens":{0}}}"#,
-            u64::MAX
-        );
-        assert_eq!(
-            Usage::from_json(most.as_bytes()).unwrap().total_tokens,
-            u64::MAX
-        );
-    }
-
-    #[test]
-    fn one_odd_field_spoils_only_itself() {
-        let text = br#"{"prompt_tokens":3,"completion_tokens":null,"total_tokens":"9","prompt_tokens_details":7}"#;
-        assert_eq!(Usage::from_json(text), Some(usage(3, 0, 0, 3)));
-    }
-
-    #[test]
-    fn what_names_no_count_is_unknown_usage() {
-        for text in [
-            "{}",
-            "null",
-            "[1,2,3,4]",
-            "",
-            "{",
-            r#"{"prompt_tokens":-1}"#,
-            r#"{"prompt_tokens":1e3}"#,
-            "\u{0}",
-        ] {
-            assert_eq!(Usage::from_json(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn event_is_usage_only_when_choices_is_empty_and_usage_an_object() {
-        let only = |data: &str| of_event(data.as_bytes()).is_some_and(|event| event.usage_only);
-        assert!(only(r#"{"choices":[],"usage":{"prompt_tokens":1}}"#));
-        assert!(only(r#"{"usage":{},"choices":[ ]}"#));
-        assert!(!only(
-            r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}"#
-        ));
-        assert!(!only(r#"{"choices":[],"usage":null}"#));
-        assert!(!only(r#"{"usage":{"prompt_tokens":1}}"#));
-        assert!(!only(r#"{"choices":null,"usage":{"prompt_tokens":1}}"#));
-        assert!(!only(r#"[{"prompt_tokens":1},[]]"#));
-    }
-
-    #[test]
-    fn scanner_finds_the_top_level_usage_only() {
-        let expected = Some(usage(1, 2, 0, 3));
-        let object = r#"{"prompt_tokens":1,"completion_tokens":2,"note":"a\"}{\\"}"#;
-        assert_eq!(
-            scan(&format!(
-                r#"{{"id":"x","choices":[{{"usage":{{"prompt_tokens":9}}}}],"usage":{object}}}"#
-            )),
-            expected
-        );
-        assert_eq!(
-            scan(&format!("{{ \"usage\" :\n {object} , \"z\": 1}}")),
-            expected
-        );
-        assert_eq!(
-            scan(&format!(r#"{{"text":"\"usage\":{{","usage":{object}}}"#)),
-            expected
-        );
-        assert_eq!(
-            scan(&format!(
-                r#"{{"usage":{{"prompt_tokens":7}},"usage":{object}}}"#
-            )),
-            expected,
-            "the last counts"
-        );
-    }
-
-    #[test]
-    fn scanner_is_not_deceived() {
-        for body in [
-            r#"{"usage":null}"#,
-            r#"{"usage":"{\"prompt_tokens\":1}"}"#,
-            r#"{"usages":{"prompt_tokens":1}}"#,
-            r#"{"usag":{"prompt_tokens":1}}"#,
-            r#"{"my usage":{"prompt_tokens":1}}"#,
-            r#"["usage",{"prompt_tokens":1}]"#,
-            r#"[{"usage":{"prompt_tokens":1}}]"#,
-            r#"{"a":"usage","b":{"prompt_tokens":1}}"#,
-            r#"{"usage":[{"prompt_tokens":1}]}"#,
-            r#"{"usage":{"prompt_tokens":1"#,
-            "}}}}\"",
-            "",
-        ] {
-            assert_eq!(scan(body), None, "{body}");
-        }
-    }
-
-    #[test]
-    fn scanner_gives_up_on_a_monstrous_usage_object() {
-        let body = format!(
-            r#"{{"usage":{{"prompt_tokens":1,"x":"{}"}}}}"#,
-            "y".repeat(USAGE_BYTES_MAX)
-        );
-        let mut scanner = UsageScanner::default();
-        scanner.push(body.as_bytes());
-        assert_eq!(scanner.usage(), None);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-
-        #[test]
-        fn scanner_agrees_with_a_full_parse_at_any_chunking(
-            before in "[a-z\"\\\\{}\\[\\]:,\u{e9}]{0,20}", tokens in any::<u32>(), nested in any::<bool>(),
-            cuts in proptest::collection::vec(1_usize..9, 1..40),
-        ) {
-            let object = serde_json::json!({"prompt_tokens": tokens, "completion_tokens": 1});
-            let body = if nested {
-                serde_json::json!({"a": {"usage": object}, "text": before}).to_string()
-            } else {
-                serde_json::json!({"text": before, &before: [object], "usage": object}).to_string()
-            };
-            let mut scanner = UsageScanner::default();
-            let mut rest = body.as_bytes();
-            for cut in cuts.iter().cycle() {
-                let (chunk, left) = rest.split_at((*cut).min(rest.len()));
-                scanner.push(chunk);
-                rest = left;
-                if rest.is_empty() { break; }
-            }
-            let tokens = u64::from(tokens);
-            prop_assert_eq!(scanner.usage(), (!nested).then(|| usage(tokens, 1, 0, tokens + 1)));
-        }
-
-        #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut scanner = UsageScanner::default();
-            scanner.push(&bytes);
-            let _ = (Usage::from_json(&bytes), of_event(&bytes));
-        }
-    }
-}
+mod tests;

@@ -96,6 +96,26 @@ fn a_settled_permit_says_what_the_worker_saw_and_what_the_object_knows() {
 }
 
 #[test]
+fn an_estimate_is_the_worker_s_and_of_an_earlier_worker_what_was_reserved() {
+    let row = |prompt_tokens, completion_tokens| {
+        let answered = Answered {
+            status: 200,
+            prompt_tokens,
+            completion_tokens,
+            usage_source: UsageSource::Estimated,
+            ..Answered::default()
+        };
+        let outcome = SettleOutcome::Completed;
+        settled(&ticket(), &ended(), outcome, &answered.note(), NOW).unwrap()
+    };
+    let estimated = row(40, 9);
+    assert_eq!(estimated.usage_source, UsageSource::Estimated);
+    let tokens = |row: &LogRow| (row.prompt_tokens, row.completion_tokens, row.total_tokens);
+    assert_eq!(tokens(&estimated), (40, 9, 49));
+    assert_eq!(tokens(&row(0, 0)), (700, 0, 700));
+}
+
+#[test]
 fn a_permit_that_nobody_used_is_a_client_that_left_and_cost_nothing() {
     let row = settled(&ticket(), &ended(), SettleOutcome::NotSent, "", NOW).unwrap();
     assert_eq!((row.status, row.total_tokens), (CLIENT_GONE, 0));

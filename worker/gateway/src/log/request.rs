@@ -2,17 +2,18 @@
 //!
 //! Owns the fields of the line that each request of the data plane leaves, and what the end of an exchange
 //! means for its status and its tokens. They are those of the usage row ([`crate::log_row`]), but a refusal
-//! leaves a line as well, and nothing is estimated here.
+//! leaves a line as well.
 //!
-//! Invariant: what is not known is null; nothing is made up.
+//! Invariant: what is not known is null; what is estimated says so.
 
 use std::time::Duration;
 
+use admission::PROMPT_BYTES_PER_TOKEN;
 use admission::protocol::AdmissionFacts;
 use serde::Serialize;
 
 use super::Text;
-use crate::{error::ErrorCode, log_row::UsageSource, settlement::ExchangeEnd, usage::Usage};
+use crate::{error::ErrorCode, log_row::UsageSource, settlement::ExchangeEnd, usage::Observed};
 
 /// The status of a request whose client left before its answer was complete.
 const CLIENT_GONE: u16 = 499;
@@ -69,7 +70,7 @@ pub struct Request<'a> {
     pub colo: Option<Text<'a>>,
 }
 
-/// The tokens of a request, as far as its answer told them.
+/// The tokens of a request, as far as they are known or can be estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "see Request")]
 pub struct Cost {
@@ -80,34 +81,52 @@ pub struct Cost {
     pub usage_source: Option<UsageSource>,
 }
 
-impl Cost {
-    /// Of a request that was sent. `status` is the upstream's: an error answer without usage costs nothing.
-    #[must_use]
-    pub fn new(end: ExchangeEnd, status: Option<u16>, usage: Option<&Usage>) -> Self {
-        let Some(usage) = usage else {
-            let is_free = end == ExchangeEnd::NotSent || status.is_some_and(|status| status >= 400);
-            return Self {
-                usage_source: (!is_free).then_some(UsageSource::Reserved),
-                ..Self::default()
-            };
-        };
-        Self {
-            prompt_tokens: Some(usage.prompt_tokens),
-            completion_tokens: Some(usage.completion_tokens),
-            cached_tokens: Some(usage.cached_tokens),
-            total_tokens: Some(usage.total_tokens),
-            usage_source: Some(UsageSource::Exact),
+/// What is known of a prompt before it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// Size of the request's body.
+    pub bytes: u64,
+    /// Tokens that were reserved for the request, its answer included.
+    pub reserved_tokens: u64,
+}
+
+impl Prompt {
+    /// Tokens of a prompt that nobody counted: by its size, but no more than the limiter, which learns what
+    /// bytes of this model cost, has reserved for prompt and answer.
+    const fn estimate(self) -> u64 {
+        let by_size = self.bytes.div_ceil(PROMPT_BYTES_PER_TOKEN);
+        if by_size < self.reserved_tokens {
+            by_size
+        } else {
+            self.reserved_tokens
         }
     }
 }
 
 impl Cost {
-    /// As the usage row has it: the request is over, so what is not known is estimated.
+    /// Of a request that was sent. `status` is the upstream's: an error answer without usage costs nothing.
     #[must_use]
-    pub const fn source_of_row(&self) -> UsageSource {
-        match self.usage_source {
-            Some(UsageSource::Exact) | None => UsageSource::Exact,
-            Some(UsageSource::Estimated | UsageSource::Reserved) => UsageSource::Estimated,
+    pub fn new(end: ExchangeEnd, status: Option<u16>, prompt: Prompt, seen: &Observed) -> Self {
+        if let Some(usage) = seen.usage {
+            return Self {
+                prompt_tokens: Some(usage.prompt_tokens),
+                completion_tokens: Some(usage.completion_tokens),
+                cached_tokens: Some(usage.cached_tokens),
+                total_tokens: Some(usage.total_tokens),
+                usage_source: Some(UsageSource::Exact),
+            };
+        }
+        let is_free = end == ExchangeEnd::NotSent || status.is_some_and(|status| status >= 400);
+        if is_free {
+            return Self::default();
+        }
+        let prompt_tokens = seen.prompt_tokens.unwrap_or_else(|| prompt.estimate());
+        Self {
+            prompt_tokens: Some(prompt_tokens),
+            completion_tokens: Some(seen.output_tokens),
+            cached_tokens: Some(seen.cached_tokens),
+            total_tokens: Some(prompt_tokens.saturating_add(seen.output_tokens)),
+            usage_source: Some(UsageSource::Estimated),
         }
     }
 }
@@ -157,6 +176,7 @@ fn millis(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Usage;
 
     #[test]
     fn outcome_is_what_the_client_was_told_unless_it_left_or_the_answer_broke_off() {
@@ -184,23 +204,67 @@ mod tests {
     }
 
     #[test]
-    fn cost_is_exact_where_the_answer_told_it_and_reserved_where_it_did_not() {
-        let usage = Usage {
-            prompt_tokens: 3,
-            completion_tokens: 4,
-            cached_tokens: 1,
-            total_tokens: 7,
+    fn cost_is_exact_where_the_answer_told_it_and_free_where_there_was_none() {
+        let seen = Observed {
+            usage: Some(Usage {
+                prompt_tokens: 3,
+                completion_tokens: 4,
+                cached_tokens: 1,
+                total_tokens: 7,
+            }),
+            ..Observed::default()
         };
-        let exact = Cost::new(ExchangeEnd::ClientGone, Some(200), Some(&usage));
+        let cost = |end, status, seen| Cost::new(end, status, Prompt::default(), seen);
+        let exact = cost(ExchangeEnd::ClientGone, Some(200), &seen);
         assert_eq!(
             (exact.total_tokens, exact.usage_source),
             (Some(7), Some(UsageSource::Exact))
         );
-        let source = |end, status| Cost::new(end, status, None).usage_source;
-        let reserved = Some(UsageSource::Reserved);
-        assert_eq!(source(ExchangeEnd::Complete, Some(200)), reserved);
-        assert_eq!(source(ExchangeEnd::NoAnswer, None), reserved);
-        assert_eq!(source(ExchangeEnd::Complete, Some(500)), None);
-        assert_eq!(source(ExchangeEnd::NotSent, None), None);
+        let nothing = Observed::default();
+        let refused = cost(ExchangeEnd::Complete, Some(500), &nothing);
+        assert_eq!(refused, Cost::default());
+        assert_eq!(cost(ExchangeEnd::NotSent, None, &nothing), Cost::default());
+    }
+
+    #[test]
+    fn what_nobody_counted_is_estimated_by_what_was_sent_and_seen() {
+        let prompt = Prompt {
+            bytes: 401,
+            reserved_tokens: 5_000,
+        };
+        let seen = Observed {
+            output_tokens: 9,
+            ..Observed::default()
+        };
+        let cost = |prompt, seen: &Observed| {
+            let cost = Cost::new(ExchangeEnd::Complete, Some(200), prompt, seen);
+            assert_eq!(cost.usage_source, Some(UsageSource::Estimated));
+            (
+                cost.prompt_tokens,
+                cost.completion_tokens,
+                cost.total_tokens,
+            )
+        };
+        assert_eq!(cost(prompt, &seen), (Some(101), Some(9), Some(110)));
+        let told = Observed {
+            prompt_tokens: Some(20),
+            ..seen
+        };
+        assert_eq!(
+            cost(prompt, &told),
+            (Some(20), Some(9), Some(29)),
+            "half told"
+        );
+        let image = Prompt {
+            bytes: 1 << 20,
+            reserved_tokens: 3_000,
+        };
+        assert_eq!(
+            cost(image, &seen).0,
+            Some(3_000),
+            "as the limiter has learnt"
+        );
+        let unanswered = Cost::new(ExchangeEnd::NoAnswer, None, prompt, &Observed::default());
+        assert_eq!(unanswered.total_tokens, Some(101));
     }
 }

@@ -6,9 +6,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sse::EVENT_BYTES_MAX;
+use crate::usage::Usage;
 
-const STRIP: Kind = Kind::EventStream { strip_usage: true };
-const KEEP: Kind = Kind::EventStream { strip_usage: false };
+const CHAT: Endpoint = Endpoint::ChatCompletions;
+const STRIP: Kind = Kind::EventStream {
+    endpoint: CHAT,
+    strip_usage: true,
+};
+const KEEP: Kind = Kind::EventStream {
+    endpoint: CHAT,
+    strip_usage: false,
+};
+const JSON: Kind = Kind::Json { endpoint: CHAT };
 
 const CHUNK: &str =
     r#"data: {"id":"x","choices":[{"index":0,"delta":{"content":"hi"}}],"usage":null}"#;
@@ -55,7 +64,7 @@ fn observe<'a>(
         untouched,
         separator: finish.separator,
         complete: finish.complete,
-        usage: finish.usage,
+        usage: finish.observed.usage,
     }
 }
 
@@ -117,7 +126,7 @@ fn chunk_of_whole_events_is_forwarded_as_it_is() {
     assert_eq!(observer.push(b"data: [DONE]\n\n"), Output::Same);
     let finish = observer.finish();
     assert_eq!(
-        (finish.tail.len(), finish.complete, finish.usage),
+        (finish.tail.len(), finish.complete, finish.observed.usage),
         (0, true, Some(COUNTED))
     );
 }
@@ -283,7 +292,7 @@ fn oversize_event_is_not_held_in_memory() {
 #[test]
 fn plain_answer_gives_its_usage_and_is_not_touched() {
     let text = r#"{"id":"x","choices":[{"message":{"content":"\"usage\""}}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":3}}}"#;
-    let found = seen(Kind::Json, Some("sk-0123456789"), text);
+    let found = seen(JSON, Some("sk-0123456789"), text);
     assert_eq!(
         (found.out.as_str(), found.untouched, found.complete),
         (text, true, true)
@@ -298,7 +307,7 @@ fn plain_answer_gives_its_usage_and_is_not_touched() {
 
 #[test]
 fn secret_is_redacted_in_every_kind_even_in_a_tail() {
-    for kind in [KEEP, STRIP, Kind::Json, Kind::Opaque] {
+    for kind in [KEEP, STRIP, JSON, Kind::Opaque] {
         let found = seen(
             kind,
             Some("sk-secret-1"),
@@ -325,22 +334,22 @@ fn a_whole_answer_is_redacted_to_its_last_byte() {
 #[test]
 fn kind_follows_the_content_type() {
     assert_eq!(
-        Kind::of(Some("text/event-stream; charset=utf-8"), true),
+        Kind::of(Some("text/event-stream; charset=utf-8"), CHAT, true),
         STRIP
     );
-    assert_eq!(Kind::of(Some("Text/Event-Stream"), false), KEEP);
+    assert_eq!(Kind::of(Some("Text/Event-Stream"), CHAT, false), KEEP);
     assert_eq!(
-        Kind::of(Some("application/json;charset=utf-8"), true),
-        Kind::Json
+        Kind::of(Some("application/json;charset=utf-8"), CHAT, true),
+        JSON
     );
-    assert_eq!(Kind::of(Some("application/problem+json"), true), Kind::Json);
-    assert_eq!(Kind::of(Some("text/html"), true), Kind::Opaque);
-    assert_eq!(Kind::of(None, true), Kind::Opaque);
+    assert_eq!(Kind::of(Some("application/problem+json"), CHAT, true), JSON);
+    assert_eq!(Kind::of(Some("text/html"), CHAT, true), Kind::Opaque);
+    assert_eq!(Kind::of(None, CHAT, true), Kind::Opaque);
 }
 
 #[test]
 fn a_comment_fits_only_between_whole_events_of_a_stream() {
-    let mut plain = Observer::new(Kind::EventStream { strip_usage: false }, None);
+    let mut plain = Observer::new(KEEP, None);
     assert!(plain.is_between_events());
     plain.push(b"data: {");
     assert!(!plain.is_between_events());
@@ -353,15 +362,18 @@ fn a_comment_fits_only_between_whole_events_of_a_stream() {
     let mut redacting = Observer::new(STRIP, Some(&secret));
     redacting.push(b"data: x\n\n");
     assert!(redacting.is_between_events());
-    assert!(!Observer::new(Kind::Json, None).is_between_events());
+    assert!(!Observer::new(JSON, None).is_between_events());
 }
 
 #[test]
-fn usage_so_far_is_known_before_the_end() {
+fn usage_so_far_is_known_where_the_stream_breaks_off() {
     let mut observer = Observer::new(KEEP, None);
-    assert_eq!(observer.usage(), None);
-    observer.push(format!("{USAGE}\n\n").as_bytes());
-    assert_eq!(observer.usage(), Some(COUNTED));
+    observer.push(format!("{USAGE}\n\ndata: {{\"choi").as_bytes());
+    let finish = observer.finish();
+    assert_eq!(
+        (finish.complete, finish.observed.usage),
+        (false, Some(COUNTED))
+    );
 }
 
 const SECRET: &str = "sk-aa\"b:a";
@@ -413,7 +425,7 @@ proptest! {
         strip_usage in any::<bool>(), with_secret in any::<bool>(), json in any::<bool>(),
     ) {
         let text = pieces.concat();
-        let kind = if json { Kind::Json } else { Kind::EventStream { strip_usage } };
+        let kind = if json { JSON } else { Kind::EventStream { endpoint: CHAT, strip_usage } };
         let secret = with_secret.then_some(SECRET);
         let whole = observe(kind, secret, [text.as_bytes()]);
         for chunks in [cut(&text, &sizes), cut(&text, &[1])] {
@@ -451,7 +463,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300), strip_usage in any::<bool>()) {
-        let mut observer = Observer::new(Kind::EventStream { strip_usage }, None);
+        let mut observer = Observer::new(Kind::EventStream { endpoint: CHAT, strip_usage }, None);
         let mut out = Vec::new();
         for chunk in bytes.chunks(7) {
             match observer.push(chunk) {

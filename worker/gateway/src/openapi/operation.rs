@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::body::Body;
 use super::{errors, parameters};
 use crate::error::ErrorCode;
-use crate::routes::{Access, Endpoint};
+use crate::routes::{Access, Entry};
 
 /// What is said of one endpoint.
 pub(super) struct Operation {
@@ -169,7 +169,7 @@ impl Operation {
     }
 
     /// The Operation Object.
-    pub(super) fn render(mut self, endpoint: &Endpoint, components: &mut Components) -> Value {
+    pub(super) fn render(mut self, endpoint: &Entry, components: &mut Components) -> Value {
         let access = endpoint.access();
         let has_id = endpoint.pattern.contains("{id}");
         let mut codes = core::mem::take(&mut self.codes);

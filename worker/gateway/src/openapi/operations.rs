@@ -7,8 +7,8 @@ use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::body::Body;
+use super::inference;
 use super::operation::Operation;
-use super::parameters;
 use crate::admin_api::{
     AuditView, ConfigVersionView, DatabaseFault, KeyCreate, KeyCreated, KeyPatch, KeyRotate,
     KeyView, List, LiveView, LogView, ReadyView, Rules, ServerCreate, ServerOrder, ServerPatch,
@@ -21,7 +21,7 @@ use crate::routes::Route;
 use crate::server_test::ServerTestView;
 use admission::time::Instant;
 
-const DATA: &str = "Data plane";
+pub(super) const DATA: &str = "Data plane";
 const SERVERS: &str = "Servers";
 const KEYS: &str = "Keys";
 const OPERATION: &str = "Operation";
@@ -57,7 +57,7 @@ const LOG_FILTERS: [&str; 9] = [
 )]
 pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
     match route {
-        Route::ChatCompletions => chat(),
+        Route::Inference(endpoint) => inference::of(*endpoint),
         Route::Models => models(views),
         Route::Health => Operation::new(OPERATION, "getHealth", "Whether the process answers")
             .says("Touches nothing.")
@@ -126,6 +126,9 @@ pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
         Route::ServerTest(_) => Operation::new(SERVERS, "testServer", "Ask a server for its models")
             .says("With the stored key, within 10 s, beside its limits.")
             .answers::<ServerTestView>(views, 200, "What came of it, also where it failed."),
+        Route::Metrics => Operation::new(OPERATION, "readMetrics", "Gauges and counters for Prometheus")
+            .says("Text exposition format 0.0.4. Every series is of one server or of this location; names and meaning are in the operations guide.")
+            .answers_schema(200, "The samples.", "text/plain", json!({"type": "string"})),
         Route::Live => Operation::new(SERVERS, "listLive", "Queue and window of all servers right now")
             .fails(&[ErrorCode::ServerOverloaded])
             .answers::<List<LiveView>>(views, 200, "What the limiters say, in order; always one page."),
@@ -180,60 +183,6 @@ pub(super) fn of(route: &Route, views: &mut SchemaGenerator) -> Operation {
             .fails(&[ErrorCode::NotFound])
             .answers_nothing(204, "It does so from now on."),
     }
-}
-
-fn chat() -> Operation {
-    use ErrorCode as Code;
-    let count = json!({"type": ["integer", "null"], "minimum": 0});
-    let counted = |description: &str| {
-        let mut schema = count.clone();
-        if let Some(object) = schema.as_object_mut() {
-            object.insert("description".to_owned(), json!(description));
-        }
-        schema
-    };
-    let properties = json!({
-        "model": {"type": "string", "minLength": 1, "description": "Routes the request: the first enabled server that lists it takes it."},
-        "messages": {"type": ["array", "null"], "items": {"type": "object"}, "description": "The conversation, in OpenAI's form."},
-        "stream": {"type": ["boolean", "null"], "description": "`true`: the answer is an event stream."},
-        "stream_options": {"type": ["object", "null"], "description": "`include_usage` is set to `true` on the way to the server; a client that did not ask for usage does not see it."},
-        "max_tokens": counted("Bounds the tokens that are reserved for the answer."),
-        "max_completion_tokens": counted("The same, and stronger."),
-        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128, "description": "Answers asked for; multiplies the bound."},
-    });
-    let body = json!({"application/json": {
-        "schema": {
-            "type": "object", "required": ["model"], "properties": properties,
-            "description": "A chat in OpenAI's form. The gateway itself validates no more than `model` and looks at no other fields than these; everything is forwarded byte for byte, and the server judges it.",
-        },
-        "example": {"model": "demo-small", "messages": [{"role": "user", "content": "Good morning"}]},
-    }});
-    Operation::new(DATA, "createChatCompletion", "A chat, streaming or not")
-        .says("Waits its turn where the server's limits do not admit it now. Status, body and content type of the server's answer come back as they are.")
-        .takes(&["App-Name", "X-Queue-Timeout", "X-Queue-Progress"])
-        .reads_content(body)
-        .fails(&[
-            Code::BodyTooLarge,
-            Code::InvalidJson,
-            Code::MissingModel,
-            Code::ModelNotFound,
-            Code::QueueTimeout,
-            Code::QueueEvicted,
-            Code::QueueFull,
-            Code::DeadlineUnreachable,
-            Code::UpstreamUnreachable,
-            Code::UpstreamTimeout,
-            Code::ServerOverloaded,
-            Code::LoopDetected,
-        ])
-        .passes_upstream_errors()
-        .answers_schema(200, "The server's answer.", "application/json", json!({
-            "type": "object", "description": "A chat completion, as the server sent it.",
-        }))
-        .answers_schema(200, "", "text/event-stream", json!({
-            "description": "Events of the server as they come. Comments (`: queued position=3 estimate_ms=1200`) tell the wait where `X-Queue-Progress` asked for it. A failure after the beginning is an event `error` with the shape of `Error`.",
-        }))
-        .with(&parameters::OF_EXCHANGE)
 }
 
 fn models(views: &mut SchemaGenerator) -> Operation {

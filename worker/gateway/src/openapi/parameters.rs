@@ -84,6 +84,12 @@ pub(super) fn parameters() -> Map<String, Value> {
             json!({"type": "string", "enum": ["sse"]}),
         ),
         header(
+            "anthropic-version",
+            false,
+            "Goes to the server as it is, as `anthropic-beta` does. Anthropic requires it.",
+            json!({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "examples": ["2023-06-01"]}),
+        ),
+        header(
             "If-Match",
             false,
             "The version that the object must have, as `ETag` gave it. Without it, or with `*`, the last write wins.",

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::Statement;
 use crate::log_row::LogRow;
+use crate::metrics::Counters;
 
 /// Every statement by name, for the test that prepares each of them on the object's schema.
 #[cfg(test)]
@@ -18,6 +19,9 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("JOURNAL_BATCH", JOURNAL_BATCH),
     ("DELETE_JOURNAL", DELETE_JOURNAL),
     ("COUNT_JOURNAL", COUNT_JOURNAL),
+    ("CREATE_COUNTERS", CREATE_COUNTERS),
+    ("PUT_COUNTERS", PUT_COUNTERS),
+    ("READ_COUNTERS", READ_COUNTERS),
 ];
 
 const CREATE_JOURNAL: &str = "\
@@ -38,6 +42,16 @@ DELETE FROM journal WHERE sequence IN (SELECT value FROM json_each(?1))";
 
 const COUNT_JOURNAL: &str = "SELECT count(*) AS rows FROM journal";
 
+const CREATE_COUNTERS: &str = "\
+CREATE TABLE IF NOT EXISTS counters (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  row TEXT NOT NULL CHECK (json_valid(row))
+) STRICT";
+
+const PUT_COUNTERS: &str = "INSERT OR REPLACE INTO counters (only, row) VALUES (1, ?1)";
+
+const READ_COUNTERS: &str = "SELECT row FROM counters";
+
 /// One row of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct JournalRow {
@@ -56,10 +70,29 @@ pub struct JournalCount {
     pub rows: u64,
 }
 
-/// Makes the table where it is missing.
+/// The stored counts.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CountersRow {
+    /// [`crate::metrics::Counters`], encoded.
+    pub row: String,
+}
+
+/// Makes the tables where they are missing.
 #[must_use]
-pub fn create_journal() -> Statement {
-    Statement::new(CREATE_JOURNAL, [])
+pub fn create_journal() -> [Statement; 2] {
+    [CREATE_JOURNAL, CREATE_COUNTERS].map(|sql| Statement::new(sql, []))
+}
+
+/// Stores the counts of all rows ever written, in the turn that writes the newest of them.
+#[must_use]
+pub fn put_counters(counters: &Counters) -> Statement {
+    Statement::new(PUT_COUNTERS, [counters.encode().into()])
+}
+
+/// Reads them ([`CountersRow`]).
+#[must_use]
+pub fn read_counters() -> Statement {
+    Statement::new(READ_COUNTERS, [])
 }
 
 /// Adds rows.

@@ -49,20 +49,24 @@ fn upstream_request_carries_the_servers_own_key_and_timeout() {
     let request = UpstreamRequest::new(
         &permit(),
         &server,
-        "/v1/chat/completions",
+        Endpoint::ChatCompletions,
         Cow::Borrowed(b"{}"),
     );
     assert_eq!(request.url, "https://llm.example/v1/chat/completions");
-    assert_eq!(
-        request.authorization.unwrap().expose(),
-        "Bearer sk-upstream-0123456789"
+    let bearer = (
+        "authorization",
+        Secret::new("Bearer sk-upstream-0123456789"),
     );
+    assert_eq!(request.credentials, std::slice::from_ref(&bearer));
+    let messages =
+        UpstreamRequest::new(&permit(), &server, Endpoint::Messages, Cow::Borrowed(b"{}"));
+    assert_eq!(messages.url, "https://llm.example/v1/messages");
+    let key = ("x-api-key", Secret::new("sk-upstream-0123456789"));
+    assert_eq!(messages.credentials, [key, bearer]);
     assert_eq!(request.timeout, Duration::from_secs(30));
     server.api_key = None;
-    assert_eq!(
-        UpstreamRequest::new(&permit(), &server, "/v1/x", Cow::Borrowed(b"")).authorization,
-        None
-    );
+    let without = UpstreamRequest::new(&permit(), &server, Endpoint::Messages, Cow::Borrowed(b""));
+    assert_eq!(without.credentials, []);
 }
 
 #[test]

@@ -6,18 +6,20 @@ use rusqlite::Connection;
 
 use super::database::Database;
 use crate::log_row::LogRow;
+use crate::metrics::Counters;
 use crate::sql::journal::STATEMENTS;
 use crate::sql::{
-    JournalCount, JournalRow, count_journal, create_journal, delete_journal, journal_batch,
-    put_journal,
+    CountersRow, JournalCount, JournalRow, count_journal, create_journal, delete_journal,
+    journal_batch, put_counters, put_journal, read_counters,
 };
 
 fn object() -> Database {
     let database = Database {
         connection: Connection::open_in_memory().unwrap(),
     };
-    database.run(&create_journal()).unwrap();
-    database.run(&create_journal()).unwrap();
+    for statement in [create_journal(), create_journal()].as_flattened() {
+        database.run(statement).unwrap();
+    }
     database
 }
 
@@ -83,4 +85,23 @@ fn a_later_row_of_a_ticket_replaces_the_earlier_and_outlives_its_leaving() {
     assert_eq!(count(&database), 1);
     database.run(&delete_journal(&leaving)).unwrap();
     assert_eq!(content(&batch(&database, 10)), [row("a", 200)]);
+}
+
+#[test]
+fn the_counts_are_one_row_that_each_write_replaces() {
+    let database = object();
+    let read = || {
+        let rows = database.run(&read_counters()).unwrap();
+        let rows = rows
+            .into_iter()
+            .map(|row| serde_json::from_value::<CountersRow>(row).unwrap());
+        rows.map(|row| row.row).collect::<Vec<_>>()
+    };
+    assert_eq!(read(), [""; 0], "a new object has none");
+    let mut counters = Counters::default();
+    for _ in 0..2 {
+        counters.add(&LogRow::default());
+        database.run(&put_counters(&counters)).unwrap();
+    }
+    assert_eq!(read(), [counters.encode()]);
 }

@@ -1,12 +1,17 @@
-//! 聊天请求解析的测试。
+//! 推理请求解析的测试。
 //!
-//! Tests of what is read from a chat request and of what goes upstream.
+//! Tests of what is read from the body of each endpoint and of what goes upstream of it.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::settings::tests::settings;
+
+/// A chat, as in most tests here.
+fn parse(body: &[u8]) -> Result<InferenceRequest, GatewayError> {
+    super::parse(Endpoint::ChatCompletions, body)
+}
 
 fn code(body: &[u8]) -> &'static str {
     parse(body).unwrap_err().code.as_str()
@@ -57,6 +62,65 @@ fn bound_of_output_is_counted_only_from_plain_whole_numbers() {
     for odd in ["1e999999", "-1", "1.5", "null", "\"7\"", &"9".repeat(200)] {
         assert_eq!(bound(&format!(r#""max_tokens":{odd}"#)), None, "{odd}");
     }
+}
+
+fn bound_at(endpoint: Endpoint, fields: &str) -> Option<u64> {
+    let body = format!(r#"{{"model":"m",{fields}}}"#);
+    super::parse(endpoint, body.as_bytes())
+        .unwrap()
+        .output_tokens_max
+}
+
+#[test]
+fn each_endpoint_has_its_own_bound_of_output() {
+    let all = r#""max_tokens":7,"max_completion_tokens":8,"max_output_tokens":9,"n":2"#;
+    for (endpoint, bound) in [
+        (Endpoint::ChatCompletions, 16),
+        (Endpoint::Completions, 14),
+        (Endpoint::Embeddings, 0),
+        (Endpoint::Responses, 9),
+        (Endpoint::Messages, 7),
+    ] {
+        assert_eq!(bound_at(endpoint, all), Some(bound), "{endpoint:?}");
+        let unbounded = bound_at(endpoint, r#""x":1"#);
+        assert_eq!(unbounded.is_none(), endpoint.has_output(), "{endpoint:?}");
+    }
+}
+
+#[test]
+fn a_completion_is_bounded_for_each_of_its_prompts_and_all_that_is_written() {
+    for (prompt, prompts) in [
+        (r#""one""#, 1),
+        (r#"["one","two", "three"]"#, 3),
+        ("[1, 2, 3]", 1),
+        ("[ [1, 2], [3] ]", 2),
+        ("[]", 1),
+        ("null", 1),
+        ("{}", 1),
+    ] {
+        let fields = format!(r#""max_tokens":10,"n":2,"best_of":5,"prompt":{prompt}"#);
+        let bound = bound_at(Endpoint::Completions, &fields);
+        assert_eq!(bound, Some(50 * prompts), "{prompt}");
+    }
+}
+
+#[test]
+fn only_streams_of_chunks_are_made_to_report_their_usage() {
+    let body = br#"{"model":"m","stream":true}"#;
+    for endpoint in Endpoint::ALL {
+        let request = super::parse(endpoint, body).unwrap();
+        let is_changed = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
+        assert_eq!(request.strips_usage(), is_changed, "{endpoint:?}");
+        assert_eq!(request.upstream_body(body) != body.as_slice(), is_changed);
+        assert_eq!(request.stream, endpoint != Endpoint::Embeddings);
+    }
+}
+
+#[test]
+fn a_key_may_come_twice_where_the_endpoint_does_not_read_it() {
+    let body = br#"{"model":"m","max_tokens":1,"max_tokens":2}"#;
+    assert!(super::parse(Endpoint::Responses, body).is_ok());
+    assert!(super::parse(Endpoint::Messages, body).is_err());
 }
 
 #[test]

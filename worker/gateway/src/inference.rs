@@ -1,8 +1,9 @@
-//! 聊天请求：一次解析，字节不动。
+//! 推理请求：一次解析，字节不动。
 //!
-//! Owns what the gateway reads from the body of a chat request, and the one change it makes to it: a streaming
-//! request is made to report its usage. Does not validate the request for the provider; what the provider does
-//! not like it says itself.
+//! Owns what the gateway reads from the body of an inference request, and the one change it makes to it: a
+//! streaming chat or completion is made to report its usage. Which fields an endpoint has says
+//! [`crate::endpoint`]. Does not validate the request for the provider; what the provider does not like it says
+//! itself.
 //!
 //! Invariant: the body is parsed once, and every byte of it goes upstream as it came, but for that change.
 //! Any bytes at all get a definite answer; nesting costs no stack and has a bound, and numbers are never
@@ -15,30 +16,29 @@ use serde_json::value::RawValue;
 
 use crate::{
     depth,
+    endpoint::Endpoint,
     error::{ErrorCode, GatewayError},
     settings::Settings,
 };
 
-const REQUEST_KEYS: [&str; 6] = [
-    "model",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "n",
-];
-const STREAM_OPTIONS_KEYS: [&str; 1] = ["include_usage"];
+const STREAM_OPTIONS_FIELDS: &[&str] = &["include_usage"];
 
-/// What the gateway knows of a chat request.
+/// The fields that bound an answer, the stronger before the weaker.
+const OUTPUT_BOUNDS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+
+/// What the gateway knows of an inference request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatRequest {
+pub struct InferenceRequest {
+    /// The endpoint that it came to.
+    pub endpoint: Endpoint,
     /// The model asked for; not empty.
     pub model: String,
     /// Whether the answer is to be a stream.
     pub stream: bool,
     /// Whether the client itself asked for usage on the stream.
     pub client_wants_usage: bool,
-    /// The client's own bound of the answer over all its choices; `None` = none that can be counted.
+    /// The bound of the answer over all its choices: the client's own, or that the endpoint has no text to
+    /// answer with. `None` = none that can be counted.
     pub output_tokens_max: Option<u64>,
     /// Size of the body, the measure of the prompt for the estimate.
     pub prompt_bytes: u64,
@@ -67,41 +67,32 @@ pub fn check_length(body_bytes: u64, settings: &Settings) -> Result<(), GatewayE
     ))
 }
 
-/// Reads the body of a chat request.
-pub fn parse(body: &[u8]) -> Result<ChatRequest, GatewayError> {
+/// Reads the body of a request to this endpoint.
+pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, GatewayError> {
     // serde_json does not look at the encoding of what it skips.
     let text =
         std::str::from_utf8(body).map_err(|_| invalid_json("The body is not UTF-8 text."))?;
     depth::check(body, depth::DEPTH_MAX)?;
-    let found = object(text, &REQUEST_KEYS)?;
+    let found = object(text, endpoint.fields())?;
     if let Some(key) = found.repeated {
         return Err(invalid_json(format!(
             "The body has the key `{key}` more than once. Send it once."
         ))
         .param(key));
     }
-    let [
-        model,
-        stream,
-        stream_options,
-        max_tokens,
-        max_completion_tokens,
-        n,
-    ] = found.values;
-    let model = model_name(model)?;
-    let stream = stream.is_some_and(|raw| raw.get() == "true");
-    let reporting = if stream {
-        reporting(text, stream_options)?
+    let model = model_name(found.value("model"))?;
+    let stream = found.text("stream") == Some("true");
+    let reporting = if stream && found.asks_for("stream_options") {
+        reporting(text, found.value("stream_options"))?
     } else {
         Reporting::NotPossible
     };
-    let per_choice = count(max_completion_tokens).or_else(|| count(max_tokens));
-    Ok(ChatRequest {
+    Ok(InferenceRequest {
+        endpoint,
         model,
         stream,
         client_wants_usage: reporting == Reporting::Asked,
-        output_tokens_max: per_choice
-            .map(|tokens| tokens.saturating_mul(count(n).unwrap_or(1).max(1))),
+        output_tokens_max: output_tokens_max(endpoint, &found),
         prompt_bytes: u64::try_from(body.len()).unwrap_or(u64::MAX),
         edit: match reporting {
             Reporting::Edit(edit) => Some(edit),
@@ -110,7 +101,7 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, GatewayError> {
     })
 }
 
-impl ChatRequest {
+impl InferenceRequest {
     /// The body for the upstream: the very bytes, or those of a stream with `include_usage` put in.
     /// `body` must be what was parsed.
     #[must_use]
@@ -129,6 +120,38 @@ impl ChatRequest {
     pub const fn strips_usage(&self) -> bool {
         self.edit.is_some()
     }
+}
+
+fn output_tokens_max(endpoint: Endpoint, found: &Found<'_>) -> Option<u64> {
+    if !endpoint.has_output() {
+        return Some(0);
+    }
+    let each = OUTPUT_BOUNDS
+        .iter()
+        .find_map(|name| count(found.value(name)))?;
+    let choices = count(found.value("n")).unwrap_or(1);
+    // The provider writes this many and returns the best of them; all are counted.
+    let written = count(found.value("best_of")).unwrap_or(1);
+    let answers = choices.max(written).max(1);
+    Some(
+        each.saturating_mul(answers)
+            .saturating_mul(prompts(found.text("prompt"))),
+    )
+}
+
+/// How many prompts a completion has: each of an array of texts, or of an array of arrays of tokens, has answers
+/// of its own.
+fn prompts(prompt: Option<&str>) -> u64 {
+    let Some(rest) = prompt.and_then(|text| text.strip_prefix('[')) else {
+        return 1;
+    };
+    if !rest.trim_start().starts_with(['"', '[']) {
+        return 1;
+    }
+    let elements: Vec<IgnoredAny> = prompt
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    u64::try_from(elements.len()).unwrap_or(u64::MAX).max(1)
 }
 
 fn model_name(raw: Option<&RawValue>) -> Result<String, GatewayError> {
@@ -184,13 +207,12 @@ fn reporting(body: &str, stream_options: Option<&RawValue>) -> Result<Reporting,
     if !options.starts_with('{') {
         return Ok(Reporting::NotPossible);
     }
-    let found = object(options, &STREAM_OPTIONS_KEYS)?;
+    let found = object(options, STREAM_OPTIONS_FIELDS)?;
     if found.repeated.is_some() {
         let message = "`stream_options` has the key `include_usage` more than once. Send it once.";
         return Err(invalid_json(message).param("stream_options"));
     }
-    let [include_usage] = found.values;
-    Ok(match include_usage.map(RawValue::get) {
+    Ok(match found.text("include_usage") {
         Some("true") => Reporting::Asked,
         Some(value @ ("false" | "null")) => edit(offset(body, value), value.len(), "true"),
         Some(_) => Reporting::NotPossible,
@@ -222,23 +244,54 @@ fn invalid_json(message: impl Into<Cow<'static, str>>) -> GatewayError {
     GatewayError::new(ErrorCode::InvalidJson, message)
 }
 
-/// The raw values of some keys of an object.
-struct Found<'a, const N: usize> {
-    values: [Option<&'a RawValue>; N],
-    /// One of the keys that came more than once, however it was escaped: a provider might take the one
+/// The raw values of some fields of an object.
+struct Found<'a> {
+    fields: &'static [&'static str],
+    /// One for each field.
+    values: Vec<Option<&'a RawValue>>,
+    /// One of the fields that came more than once, however it was escaped: a provider might take the one
     /// value while the gateway checked the other.
     repeated: Option<&'static str>,
     /// The object has no key at all.
     empty: bool,
 }
 
+impl<'a> Found<'a> {
+    fn index(&self, field: &str) -> Option<usize> {
+        self.fields.iter().position(|known| *known == field)
+    }
+
+    /// Whether the field was looked for.
+    fn asks_for(&self, field: &str) -> bool {
+        self.index(field).is_some()
+    }
+
+    fn value(&self, field: &str) -> Option<&'a RawValue> {
+        self.values.get(self.index(field)?).copied().flatten()
+    }
+
+    fn text(&self, field: &str) -> Option<&'a str> {
+        self.value(field).map(RawValue::get)
+    }
+
+    /// The place for the value of a key that is wanted. The key comes as it stands in the text.
+    fn slot(&mut self, raw_key: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
+        let inner = raw_key.strip_prefix('"')?.strip_suffix('"')?;
+        let key: Cow<str> = if inner.contains('\\') {
+            // An escape that is no character can not spell one of the fields.
+            Cow::Owned(serde_json::from_str(raw_key).ok()?)
+        } else {
+            Cow::Borrowed(inner)
+        };
+        let mut slots = self.fields.iter().copied().zip(&mut self.values);
+        slots.find(|(name, _)| *name == key)
+    }
+}
+
 /// Reads a text that is one JSON object and nothing else.
-fn object<'a, const N: usize>(
-    text: &'a str,
-    keys: &[&'static str; N],
-) -> Result<Found<'a, N>, GatewayError> {
+fn object<'a>(text: &'a str, fields: &'static [&'static str]) -> Result<Found<'a>, GatewayError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Keys(keys)
+    Fields(fields)
         .deserialize(&mut deserializer)
         .and_then(|found| deserializer.end().map(|()| found))
         .map_err(|error| {
@@ -254,18 +307,18 @@ fn object<'a, const N: usize>(
         })
 }
 
-struct Keys<'k, const N: usize>(&'k [&'static str; N]);
+struct Fields(&'static [&'static str]);
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Keys<'_, N> {
-    type Value = Found<'de, N>;
+impl<'de> DeserializeSeed<'de> for Fields {
+    type Value = Found<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de, const N: usize> Visitor<'de> for Keys<'_, N> {
-    type Value = Found<'de, N>;
+impl<'de> Visitor<'de> for Fields {
+    type Value = Found<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON object")
@@ -273,13 +326,14 @@ impl<'de, const N: usize> Visitor<'de> for Keys<'_, N> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = Found {
-            values: [None; N],
+            fields: self.0,
+            values: vec![None; self.0.len()],
             repeated: None,
             empty: true,
         };
         while let Some(key) = map.next_key::<&RawValue>()? {
             found.empty = false;
-            let Some((name, value)) = slot(key.get(), self.0, &mut found.values) else {
+            let Some((name, value)) = found.slot(key.get()) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
@@ -289,25 +343,6 @@ impl<'de, const N: usize> Visitor<'de> for Keys<'_, N> {
         }
         Ok(found)
     }
-}
-
-/// The place for the value of a key that is wanted. The key comes as it stands in the text.
-fn slot<'v, 'de, const N: usize>(
-    raw_key: &str,
-    keys: &[&'static str; N],
-    values: &'v mut [Option<&'de RawValue>; N],
-) -> Option<(&'static str, &'v mut Option<&'de RawValue>)> {
-    let inner = raw_key.strip_prefix('"')?.strip_suffix('"')?;
-    let key: Cow<str> = if inner.contains('\\') {
-        // An escape that is no character can not spell one of the keys.
-        Cow::Owned(serde_json::from_str(raw_key).ok()?)
-    } else {
-        Cow::Borrowed(inner)
-    };
-    keys.iter()
-        .copied()
-        .zip(values)
-        .find(|(name, _)| *name == key)
 }
 
 #[cfg(test)]

@@ -1,0 +1,15 @@
+//! 控制台：真浏览器里，像管理员那样使用。
+//!
+//! Owns the tests of the console, a file for each area, and the small language in which they are written
+//! (`desk`): somebody sits at a browser before a gateway, signs in, and finds controls by role and name. Each
+//! test has a page of its own, so nothing of one (session, language, colours) is seen by another.
+
+mod desk;
+mod shell;
+
+use libtest_mimic::Trial;
+
+/// Those that start a browser; all of them do.
+pub(crate) fn browser_trials() -> Vec<Trial> {
+    [shell::trials()].into_iter().flatten().collect()
+}
