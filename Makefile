@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench clean
+.PHONY: help setup dev serve build test coverage check bench ledger outage deploy rollback backup restore release stage screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,5 +30,32 @@ check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 bench: ## what the gateway costs beside a bare pass-through, on plain workerd
 	@.make/bench
 
+ledger: ## usage under kills: 20,000 requests of every kind, ten kills, against the provider's ledger
+	@.make/ledger
+
+outage: ## usage without D1: five minutes of requests while it fails and hangs
+	@.make/outage
+
+deploy: ## to Cloudflare, after a plan and a question; ENV=staging|production, DRY_RUN=1 works offline
+	@.make/deploy deploy
+
+rollback: ## the version before runs again on Cloudflare; ENV=staging|production VERSION=id
+	@.make/deploy rollback
+
+backup: ## the database of Cloudflare into backups/; ENV=staging|production FILE=file
+	@.make/deploy backup
+
+restore: ## a backup in the place of the database of Cloudflare; ENV=staging|production FILE=file
+	@.make/deploy restore
+
+release: ## what runs without this checkout, as dist/sluice-VERSION-SYSTEM.tar.gz, and a trial of it
+	@.make/release
+
+stage: ## a gateway with demo data and a steady load, for work on the console; PORT=8790
+	@.make/stage
+
+screenshots: ## pictures of every page of the console into docs/screenshots
+	@.make/screenshots
+
 clean: ## what was built; tools and state stay
-	rm -rf build target
+	rm -rf build target dist

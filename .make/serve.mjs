@@ -38,13 +38,15 @@ if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) fail(`PORT is ${port}; it 
 const variables = await gatewayVariables();
 // The same values mean "on" to the gateway.
 const privateUpstreams = ["true", "1"].includes(variables.ALLOW_PRIVATE_UPSTREAM?.trim());
+// As strict as the gateway: never in production, which is what holds without a word.
+const faults = variables.FAULT_INJECTION?.trim() === "on" && ["development", "test"].includes(variables.ENVIRONMENT?.trim());
 const storage = path.join(state, "storage");
 fs.mkdirSync(storage, { recursive: true, mode: 0o700 });
 fs.mkdirSync(run, { recursive: true, mode: 0o700 });
 process.chdir(run);
 fs.rmSync("control.sock", { force: true });
 fs.rmSync(processFile, { force: true });
-fs.writeFileSync("config.capnp", renderConfig(wrangler, { run, storage, host, port, variables: Object.keys(variables), privateUpstreams }));
+fs.writeFileSync("config.capnp", renderConfig(wrangler, { run, storage, host, port, variables: Object.keys(variables), privateUpstreams, faults }));
 
 workerd = start(
   path.join(ROOT, "node_modules/.bin/workerd"),

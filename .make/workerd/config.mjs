@@ -50,9 +50,10 @@ export function readMigrations(directory) {
 /**
  * Cap'n Proto text of the whole server. Paths are relative to the process's folder, `run`, in which the
  * control socket lies as well: a Unix socket's path may be 100 bytes long at most. Without `privateUpstreams`
- * the gateway connects to public addresses and to this machine only, whatever a server's name resolves to.
+ * the gateway connects to public addresses and to this machine only, whatever a server's name resolves to. With
+ * `faults` the database can be made to fail, through the control socket.
  */
-export function renderConfig(wrangler, { run, storage, host, port, variables, privateUpstreams = false }) {
+export function renderConfig(wrangler, { run, storage, host, port, variables, privateUpstreams = false, faults = false }) {
   const embed = (file) => `embed ${text(path.relative(run, file))}`;
   const build = path.dirname(wrangler.main);
   const compatibility = `compatibilityDate = ${text(wrangler.compatibilityDate)},
@@ -88,6 +89,7 @@ const config :Workerd.Config = (
         bindings = [
           (name = "DATABASE", durableObjectNamespace = "Database"),
           (name = "MIGRATIONS", json = ${text(JSON.stringify(readMigrations(wrangler.migrations)))}),
+          (name = "FAULTS", json = "${faults}"),
         ],
         durableObjectNamespaces = [(className = "Database", uniqueKey = "sluice-d1", enableSql = true, preventEviction = true)],
         durableObjectStorage = (localDisk = "storage"),

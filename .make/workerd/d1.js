@@ -2,7 +2,9 @@
 //
 // Speaks what workerd's own D1 binding (cloudflare-internal:d1-api) sends: POST /query and /execute with
 // one statement or a list, answered by `{success, results, meta}` or `{success: false, error}`. A list is
-// one transaction. Migrations are applied before the first statement, in wrangler's table and order, so
+// one transaction. With the binding FAULTS, `POST /fault?kind=fails|hangs|none` makes it fail each statement or keep
+// it waiting, for the Worker and the objects alike; one that waited is carried out when the fault is over, however
+// late that is. Migrations are applied before the first statement, in wrangler's table and order, so
 // that a database looks the same wherever it was made.
 
 import { DurableObject } from "cloudflare:workers";
@@ -16,6 +18,8 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS d1_migrations (
 export class Database extends DurableObject {
   #sql = this.ctx.storage.sql;
   #failure = null;
+  #fault = "none";
+  #over = Promise.withResolvers();
 
   constructor(ctx, env) {
     super(ctx, env);
@@ -30,11 +34,14 @@ export class Database extends DurableObject {
     const { pathname, searchParams } = new URL(request.url);
     if (this.#failure) return failed(this.#failure);
     if (pathname === "/ready") return Response.json({ success: true });
+    if (pathname === "/fault" && this.env.FAULTS) return this.#break(searchParams.get("kind"));
     if (request.method !== "POST" || (pathname !== "/query" && pathname !== "/execute")) {
       return Response.json({ success: false, error: "not found" }, { status: 404 });
     }
     const columnar = searchParams.get("resultsFormat") === "ROWS_AND_COLUMNS";
     const body = await request.json();
+    if (this.#fault === "hangs") await this.#over.promise;
+    else if (this.#fault === "fails") return failed("the database fails by fault injection");
     try {
       const run = (statement) => this.#run(statement, columnar);
       const answer = Array.isArray(body)
@@ -44,6 +51,16 @@ export class Database extends DurableObject {
     } catch (error) {
       return failed(error.message);
     }
+  }
+
+  #break(kind) {
+    if (!["fails", "hangs", "none"].includes(kind)) return failed(`no such fault: ${kind}`);
+    this.#fault = kind;
+    if (kind !== "hangs") {
+      this.#over.resolve();
+      this.#over = Promise.withResolvers();
+    }
+    return Response.json({ success: true });
   }
 
   #run({ sql, params = [] }, columnar) {

@@ -24,6 +24,8 @@ export const control = {
   async fetch(request, env, ctx) {
     const url = new URL(request.url);
     if (url.pathname === "/storage") return env.STORAGE.fetch("http://d1/ready");
+    // Only where the launcher lets faults be injected does the database know what this is.
+    if (url.pathname === "/storage/fault") return env.STORAGE.fetch(`http://d1/fault${url.search}`);
     if (url.pathname !== "/scheduled") return new Response(null, { status: 404 });
     const gateway = new Gateway(ctx, env);
     if (typeof gateway.scheduled !== "function") return new Response(null, { status: 404 });

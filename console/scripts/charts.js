@@ -30,12 +30,12 @@ export function chart(element) {
   return { draw, destroy };
 }
 
-/** uPlot wants columns; stacked ones are sums from below, drawn from the largest to the smallest. */
+/** uPlot wants columns; stacked ones are sums with all that come after, so that the tallest is drawn first. */
 function data({ seconds, series, stacked }) {
   const values = series.map(([, list]) => list);
   if (!stacked) return [seconds, ...values];
   const sums = new Array(seconds.length).fill(0);
-  const columns = values.map((list) => list.map((value, index) => (sums[index] += value ?? 0)));
+  const columns = values.reverse().map((list) => list.map((value, index) => (sums[index] += value ?? 0)));
   return [seconds, ...columns.reverse()];
 }
 
@@ -53,11 +53,10 @@ function settings(element, options, size) {
       ? { ...shared, fill: stroke, stroke, width: 0, paths: uPlot.paths.bars({ size: [0.72, 48], radius: 0.12 }), points: { show: false } }
       : { ...shared, stroke, width: 2, fill: index === 0 && series.length === 1 ? colour("--chart-area") : undefined, points: { show: seconds.length < 3, size: 6, fill: stroke } };
   });
-  if (stacked) drawn.reverse();
   const axis = { stroke: colour("--chart-ink"), font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
   return {
     ...size,
-    padding: [12, 8, 0, 0],
+    padding: [8, 8, 0, 0],
     cursor: { points: { show: !stacked, size: 8 }, x: true, y: false, drag: { x: false, y: false } },
     legend: { live: true },
     scales: { x: { time: true, range: (_plot, from, to) => [from - step / 2, to + step / 2] }, y: { range: (_plot, _from, to) => [0, to > 0 ? to * 1.08 : 1] } },
@@ -65,7 +64,7 @@ function settings(element, options, size) {
       { ...axis, grid: { show: false }, space: 72, size: 28, values: (_plot, ticks) => ticks.map(times.tick) },
       { ...axis, grid: { stroke: colour("--chart-grid"), width: 1 }, size: (plot, values) => measured(plot, values), values: (_plot, ticks) => ticks.map((tick) => (Number.isInteger(tick) || span ? write(tick) : "")) },
     ],
-    series: [{ value: (_plot, at) => (at == null ? "—" : times.full(at)), label: times.label }, ...drawn],
+    series: [{ value: (_plot, at) => (at == null ? "" : times.full(at)) }, ...drawn],
   };
 }
 
@@ -103,7 +102,7 @@ function counts(locale) {
 }
 
 function spans(locale) {
-  const of = (unit, digits) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits });
+  const of = (unit, digits) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "narrow", maximumFractionDigits: digits });
   const units = [[60_000, of("minute", 1)], [1_000, of("second", 1)], [1, of("millisecond", 0)]];
   return (value) => {
     const [size, format] = units.find(([least]) => value >= least) ?? units[2];
@@ -123,5 +122,5 @@ function dates(locale, step, seconds) {
     const midnight = date.getHours() === 0 && date.getMinutes() === 0;
     return (long || midnight ? day : time).format(date);
   };
-  return { tick, full: at(full), label: "" };
+  return { tick, full: at(full) };
 }

@@ -3,7 +3,10 @@
 import start from "console";
 
 globalThis.sluice = { charts: () => import(CHARTS) };
-start({ module_or_path: WASM }).catch((error) => {
+const started = start({ module_or_path: WASM });
+// For tests of how much it needs.
+started.then(({ memory }) => (globalThis.sluice.memory = memory)).catch(() => {});
+started.catch((error) => {
   document.documentElement.dataset.failed = "";
   throw error;
 });

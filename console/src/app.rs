@@ -11,7 +11,7 @@ use crate::components::{FailureState, ToastRegion};
 use crate::session::State;
 use crate::shell::{Shell, SignInPage};
 use crate::task::detach;
-use crate::{navigation, preferences, session};
+use crate::{navigation, preferences, session, task};
 
 #[derive(Clone, PartialEq)]
 enum Stage {
@@ -36,6 +36,7 @@ pub fn start() {
 }
 
 fn app(splash: String) -> View {
+    task::begin();
     preferences::begin();
     navigation::begin();
     session::begin();

@@ -58,7 +58,7 @@ pub fn percent(ratio: f64) -> String {
     )
 }
 
-/// A span: `840 ms`, `4.2 s`, `3 min 20 s`.
+/// A span: `840ms`, `4.2s`, `3m 20s`; in Chinese `3分钟20秒`.
 #[must_use]
 pub fn span(milliseconds: u64) -> String {
     let parts: Vec<String> = span_parts(milliseconds).into_iter().map(part).collect();
@@ -141,7 +141,7 @@ fn part(part: Part) -> String {
     let options = [
         ("style", "unit".into()),
         ("unit", part.unit.name().into()),
-        ("unitDisplay", "short".into()),
+        ("unitDisplay", "narrow".into()),
         ("maximumFractionDigits", digits.into()),
         ("minimumFractionDigits", digits.into()),
     ];

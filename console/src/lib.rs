@@ -13,6 +13,7 @@
     reason = "components return views, and handlers are given their events"
 )]
 
+pub mod attention;
 pub mod errors;
 pub mod figures;
 pub mod i18n;
@@ -21,6 +22,7 @@ pub mod query;
 pub mod range;
 pub mod route;
 pub mod series;
+pub mod server_form;
 
 #[cfg(target_arch = "wasm32")]
 pub mod api;

@@ -15,6 +15,7 @@ use web_sys::{Element, HtmlAnchorElement, MouseEvent};
 use crate::browser::{document, listen, window};
 use crate::query::Query;
 use crate::route::Route;
+use crate::task;
 
 /// Paths that are no page of the console.
 const ELSEWHERE: [&str; 7] = [
@@ -117,7 +118,7 @@ fn put(url: &str, replacing: bool) {
 fn arrive() {
     let Some(place) = PLACE.get() else { return };
     let (route, query) = (present_route(), present_query());
-    batch(move || {
+    task::batch(move || {
         if query != place.query.get_clone_untracked() {
             place.query.set(query);
         }

@@ -3,6 +3,11 @@
 //! Owns which page a place shows and its title. A page is made when one arrives at it and ends when one
 //! leaves, with all its calls; a panel beside a list is no other page.
 
+#![allow(
+    missing_docs,
+    reason = "props are told at their component; their builders are made by a macro"
+)]
+
 pub mod audit;
 pub mod keys;
 pub mod logs;

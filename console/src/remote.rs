@@ -10,7 +10,7 @@ use sycamore::prelude::*;
 use crate::api;
 use crate::browser::{document, next_event, sleep};
 use crate::errors::{Failure, Kind};
-use crate::task::spawn;
+use crate::task::{self, spawn};
 
 /// The longest pause between two attempts of a poll that fails.
 const PAUSE_MS_MAX: u32 = 15_000;
@@ -83,7 +83,7 @@ impl<T: 'static> Remote<T> {
 
     fn take(self, answer: Result<T, Failure>) -> bool {
         let fine = answer.is_ok();
-        batch(move || {
+        task::batch(move || {
             self.busy.set(false);
             match answer {
                 Ok(data) => {

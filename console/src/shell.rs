@@ -3,6 +3,11 @@
 //! Owns what stands round every page: the navigation, the bar at the top with language, colours and account,
 //! banners about the whole gateway, and signing in. Knows pages by name only.
 
+#![allow(
+    missing_docs,
+    reason = "props are told at their component; their builders are made by a macro"
+)]
+
 pub mod account;
 pub mod banners;
 pub mod logo;

@@ -3,6 +3,7 @@
 //! Owns the start of futures that belong to what is on screen. Invariant: when the scope that started a
 //! task ends, the task does as well, so it never touches a signal that is gone.
 
+use std::cell::Cell;
 use std::future::Future;
 
 use futures::future::{AbortHandle, abortable};
@@ -19,6 +20,24 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
 /// change that was sent. It must touch global signals only.
 pub fn detach(future: impl Future<Output = ()> + 'static) {
     start(future);
+}
+
+thread_local! {
+    static SCOPE: Cell<Option<NodeHandle>> = const { Cell::new(None) };
+}
+
+/// Remembers the application's own scope.
+pub fn begin() {
+    SCOPE.set(Some(use_current_scope()));
+}
+
+/// Sets several signals as one change. Unlike Sycamore's own, which needs a scope, it can be called from
+/// futures and event handlers.
+pub fn batch<T>(change: impl FnOnce() -> T) -> T {
+    match SCOPE.get() {
+        Some(scope) => scope.run_in(|| sycamore::reactive::batch(change)),
+        None => change(),
+    }
 }
 
 /// Runs futures of event handlers, which have no scope of their own: made once where the handler is made.

@@ -7,14 +7,18 @@
 //! Owns what is pending and what is stored; [`gateway::journal`] makes the rows.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::journal::{ROWS_MAX, pause_before_moving};
+use admission::Instant;
+use admission::protocol::TicketId;
+use futures::future::{Either, select};
+use gateway::journal::{ANSWER_WAIT_MAX, Entry, Moving};
 use gateway::log::{Detail, Event};
 use gateway::log_row::LogRow;
 use gateway::metrics::Counters;
 use gateway::sql::{self, JournalRow};
-use worker::{D1Database, Result};
+use worker::{D1Database, D1PreparedStatement, Delay, Error, Result};
 
 use crate::clock::now;
 use crate::d1::prepare;
@@ -25,35 +29,54 @@ use crate::storage::Storage;
 const BATCH_LEN_MAX: u64 = 500;
 /// Batches of one alarm, so that it ends in time and calls are answered in between.
 const BATCHES_MAX: u32 = 20;
+
 /// See the module.
 pub(crate) struct Journal {
-    pending: RefCell<Vec<LogRow>>,
+    pending: RefCell<Vec<Entry>>,
+    /// Tickets that have come back, whose held rows are to be deleted.
+    withdrawn: RefCell<Vec<TicketId>>,
     stored: Cell<u64>,
-    alarm_is_set: Cell<bool>,
-    failures: Cell<u32>,
+    moving: Rc<RefCell<Moving>>,
+    rows_max: u64,
     counters: RefCell<Counters>,
 }
 
 impl Journal {
-    /// The journal of what is stored.
-    pub(crate) fn open(storage: &Storage) -> Result<Self> {
+    /// The journal of what is stored, which takes so many rows.
+    pub(crate) fn open(storage: &Storage, rows_max: u64) -> Result<Self> {
         Ok(Self {
             pending: RefCell::default(),
+            withdrawn: RefCell::default(),
             stored: Cell::new(storage.journal_rows()?),
-            alarm_is_set: Cell::new(false),
-            failures: Cell::new(0),
+            moving: Rc::default(),
+            rows_max,
             counters: RefCell::new(stored_counters(storage)?),
         })
     }
 
     /// Adds the row of a request that has just ended; it is written with the next commit.
     pub(crate) fn add(&self, row: Option<LogRow>) {
-        self.pending.borrow_mut().extend(row);
+        let entry = row.map(Entry::from);
+        self.pending.borrow_mut().extend(entry);
     }
 
-    /// Whether rows wait to be written.
+    /// Adds the row of a waiter whose call may still come back after a restart.
+    pub(crate) fn add_held(&self, row: Option<LogRow>, now: Instant) {
+        let entry = row.map(|row| Entry::held(row, now));
+        self.pending.borrow_mut().extend(entry);
+    }
+
+    /// A ticket has come back: a row that is held for it is none.
+    pub(crate) fn withdraw(&self, ticket: &TicketId) {
+        let is_of_it =
+            |entry: &Entry| entry.held_until.is_some() && entry.row.ticket == ticket.as_str();
+        self.pending.borrow_mut().retain(|entry| !is_of_it(entry));
+        self.withdrawn.borrow_mut().push(ticket.clone());
+    }
+
+    /// Whether something waits to be written.
     pub(crate) fn is_pending(&self) -> bool {
-        !self.pending.borrow().is_empty()
+        !self.pending.borrow().is_empty() || !self.withdrawn.borrow().is_empty()
     }
 
     /// Rows that are not in D1 yet.
@@ -62,69 +85,113 @@ impl Journal {
         self.stored.get().saturating_add(pending)
     }
 
+    /// Moves to D1 in a row that have failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.moving.borrow().failures().into()
+    }
+
     /// What all rows ever written say in sums.
     pub(crate) fn counters(&self) -> Ref<'_, Counters> {
         self.counters.borrow()
     }
 
-    /// Whether one more would be one too many.
-    pub(crate) fn is_full(&self) -> bool {
-        self.rows() >= ROWS_MAX
+    /// Whether one more would be one too many. Each permit that is out will leave one.
+    pub(crate) fn is_full(&self, permits_out: u64) -> bool {
+        self.rows().saturating_add(permits_out) >= self.rows_max
     }
 
     /// Writes what is pending, in this turn.
     pub(crate) fn write(&self, storage: &Storage) -> Result<()> {
+        let withdrawn = self.withdrawn.take();
+        if !withdrawn.is_empty() {
+            storage.withdraw_journal(&withdrawn)?;
+            self.stored.set(storage.journal_rows()?);
+        }
         let rows = self.pending.take();
         if !rows.is_empty() {
             storage.put_journal(&rows)?;
-            let mut counters = self.counters.borrow_mut();
-            for row in &rows {
-                counters.add(row);
-            }
-            storage.put_counters(&counters)?;
+            self.count(
+                rows.iter().filter(|entry| entry.held_until.is_none()),
+                storage,
+            )?;
             let added = rows.len() as u64;
             self.stored.set(self.stored.get().saturating_add(added));
         }
         Ok(())
     }
 
-    /// When the alarm should be set, if rows are stored and none is set.
-    pub(crate) fn needs_alarm(&self) -> Option<Duration> {
-        let needed = self.stored.get() > 0 && !self.alarm_is_set.replace(self.stored.get() > 0);
-        needed.then(|| pause_before_moving(self.failures.get()))
+    /// Counts rows, in this turn: those that are held when they leave, because they may be withdrawn.
+    fn count<'a>(&self, rows: impl Iterator<Item = &'a Entry>, storage: &Storage) -> Result<()> {
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        let mut counters = self.counters.borrow_mut();
+        for entry in rows {
+            counters.add(&entry.row);
+        }
+        storage.put_counters(&counters)
+    }
+
+    /// After how long the alarm is to fire, where it has to be set now.
+    pub(crate) fn alarm(&self, lease_end: Option<Instant>) -> Option<Duration> {
+        let mut moving = self.moving.borrow_mut();
+        moving.alarm(self.stored.get(), lease_end, now())
+    }
+
+    /// What is to be done if the alarm could not be set.
+    pub(crate) fn without_alarm(&self) -> impl FnOnce() + 'static {
+        let moving = Rc::clone(&self.moving);
+        move || moving.borrow_mut().has_no_alarm()
     }
 
     /// Moves the oldest rows to D1. Called by the alarm; what is left over needs another one.
     pub(crate) async fn flush(&self, storage: &Storage, db: &D1Database) -> Result<()> {
-        self.alarm_is_set.set(false);
+        if !self.moving.borrow_mut().begins() {
+            return Ok(());
+        }
         let moved = self.move_batches(storage, db).await;
-        let failures = match &moved {
-            Ok(()) => 0,
-            Err(_) => self.failures.get().saturating_add(1),
-        };
-        self.failures.set(failures);
+        self.moving.borrow_mut().ended(moved.is_ok());
         moved
     }
 
     async fn move_batches(&self, storage: &Storage, db: &D1Database) -> Result<()> {
         for _ in 0..BATCHES_MAX {
-            let batch = storage.journal_batch(BATCH_LEN_MAX)?;
+            let batch = storage.journal_batch(BATCH_LEN_MAX, now())?;
             if batch.is_empty() {
                 break;
             }
-            let statements = sql::insert_logs(&readable(&batch), now());
+            let entries = readable(&batch);
+            let rows: Vec<LogRow> = entries.iter().map(|entry| entry.row.clone()).collect();
+            let statements = sql::insert_logs(&rows, now());
             let statements: Result<Vec<_>> = statements
                 .iter()
                 .map(|statement| prepare(db, statement))
                 .collect();
             let statements = statements?;
             if !statements.is_empty() {
-                db.batch(statements).await?;
+                insert(db, statements).await?;
             }
             storage.delete_journal(&batch)?;
-            self.stored.set(storage.journal_rows()?);
+            self.count(
+                entries.iter().filter(|entry| entry.held_until.is_some()),
+                storage,
+            )?;
+            let moved = batch.len() as u64;
+            self.stored.set(self.stored.get().saturating_sub(moved));
         }
+        // Rows that have replaced others were counted twice. Once an alarm, because it reads them all.
+        self.stored.set(storage.journal_rows()?);
         Ok(())
+    }
+}
+
+/// A call that is given up may be carried out all the same, even long after: D1 takes each row once.
+async fn insert(db: &D1Database, statements: Vec<D1PreparedStatement>) -> Result<()> {
+    let batch = std::pin::pin!(db.batch(statements));
+    match select(batch, Delay::from(ANSWER_WAIT_MAX)).await {
+        Either::Left((results, _)) => results.map(drop),
+        Either::Right(_) => Err(Error::RustError("no answer in time".to_owned())),
     }
 }
 
@@ -141,15 +208,15 @@ fn stored_counters(storage: &Storage) -> Result<Counters> {
 }
 
 /// A row that cannot be read can never be moved; it must not keep the others from it.
-fn readable(batch: &[JournalRow]) -> Vec<LogRow> {
-    let mut rows = Vec::with_capacity(batch.len());
+fn readable(batch: &[JournalRow]) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(batch.len());
     for row in batch {
         match serde_json::from_str(&row.row) {
-            Ok(row) => rows.push(row),
+            Ok(entry) => entries.push(entry),
             Err(error) => print(&Event::JournalRowUnreadable {
                 detail: Detail::new(&error.to_string()),
             }),
         }
     }
-    rows
+    entries
 }

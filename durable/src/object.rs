@@ -24,6 +24,7 @@ use futures::future::{Either, select};
 use gateway::attempts::{Attempt, Attempts, encode_verdict};
 use gateway::log::{self, Detail};
 use gateway::progress::HEARTBEAT;
+use gateway::settings::Settings;
 use js_sys::{Function, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -63,10 +64,17 @@ impl DurableObject for Limiter {
         };
         let set_alarm = {
             let state = Rc::clone(&state);
-            move |after: Duration| set_alarm(&state, after)
+            move |after: Duration, failed| set_alarm(&state, after, failed)
         };
+        let settings = Settings::parse(|name| env.var(name).ok().map(|value| value.to_string()));
         Self {
-            shell: Shell::restore(state.storage().sql(), on_broken, durable, set_alarm),
+            shell: Shell::restore(
+                state.storage().sql(),
+                settings.journal_rows_max,
+                on_broken,
+                durable,
+                set_alarm,
+            ),
             env,
             attempts: RefCell::default(),
             state,
@@ -136,14 +144,15 @@ impl DurableObject for Limiter {
     }
 }
 
-/// Sets the object's alarm. If that fails, the next row tries again.
-fn set_alarm(state: &Rc<State>, after: Duration) {
+/// Sets the object's alarm. If that fails, the next change tries again.
+fn set_alarm(state: &Rc<State>, after: Duration, failed: Box<dyn FnOnce()>) {
     let storage = state.storage();
     spawn_local(async move {
         if let Err(error) = storage.set_alarm(after).await {
             print(&log::Event::JournalAlarmFailed {
                 detail: Detail::new(&error.to_string()),
             });
+            failed();
         }
     });
 }

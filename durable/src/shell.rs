@@ -45,8 +45,11 @@ pub(crate) struct Shell {
     awaiting_commit: RefCell<Vec<oneshot::Sender<()>>>,
     on_broken: Box<dyn Fn(&str)>,
     durable: Durable,
-    set_alarm: Box<dyn Fn(Duration)>,
+    set_alarm: SetAlarm,
 }
+
+/// Sets the alarm, and says if that fails.
+type SetAlarm = Box<dyn Fn(Duration, Box<dyn FnOnce()>)>;
 
 /// Waits until all writes so far are durable.
 type Durable = Box<dyn Fn() -> LocalBoxFuture<'static, Result<()>>>;
@@ -75,14 +78,15 @@ impl Waiting {
 }
 
 impl Shell {
-    /// The shell around what is stored. `on_broken` throws the instance away when a write fails: the
-    /// durable record then says what may have been granted. `durable` waits until all writes so far are.
-    /// `set_alarm` sets the object's alarm, which is to call [`Shell::flush`].
+    /// The shell around what is stored, with a journal of so many rows. `on_broken` throws the instance
+    /// away when a write fails: the durable record then says what may have been granted. `durable` waits
+    /// until all writes so far are. `set_alarm` sets the object's alarm, which is to call [`Shell::flush`].
     pub(crate) fn restore(
         sql: SqlStorage,
+        journal_rows_max: u64,
         on_broken: impl Fn(&str) + 'static,
         durable: impl Fn() -> LocalBoxFuture<'static, Result<()>> + 'static,
-        set_alarm: impl Fn(Duration) + 'static,
+        set_alarm: impl Fn(Duration, Box<dyn FnOnce()>) + 'static,
     ) -> Result<Rc<Self>> {
         let storage = Storage::open(sql)?;
         let (state, unreadable) = storage.load()?;
@@ -96,7 +100,7 @@ impl Shell {
             let rows = u64::try_from(unreadable).unwrap_or(u64::MAX);
             print(&log::Event::LimiterRowsUnreadable { rows });
         }
-        let journal = Journal::open(&storage)?;
+        let journal = Journal::open(&storage, journal_rows_max)?;
         let shell = Rc::new(Self {
             admission: RefCell::new(admission),
             waiters: RefCell::default(),
@@ -152,11 +156,14 @@ impl Shell {
     }
 
     fn enter_now(self: &Rc<Self>, request: Acquire) -> Entered {
-        if self.journal.is_full() {
+        if self.journal.is_full(self.admission.borrow().permits_out()) {
             // What it used could not be noted.
             return Entered::Answered(refused(RefusalReason::Overloaded));
         }
         let ticket = request.ticket.clone();
+        if request.arrival.is_some() {
+            self.journal.withdraw(&ticket);
+        }
         let (note, attempt) = (request.note.clone(), request.attempt);
         self.waiters.borrow_mut().supersede(&ticket);
         self.step(|admission, now| match admission.acquire(request, now) {
@@ -198,8 +205,10 @@ impl Shell {
         ended.is_some()
     }
 
-    /// Moves rows of the journal to D1; the alarm calls it.
-    pub(crate) async fn flush(&self, db: &D1Database) {
+    /// Notes what has come due and moves rows of the journal to D1; the alarm calls it.
+    pub(crate) async fn flush(self: &Rc<Self>, db: &D1Database) {
+        self.step(Admission::handle_timeout);
+        self.written().await;
         if let Err(error) = self.journal.flush(&self.storage, db).await {
             print(&log::Event::JournalFlushFailed {
                 rows: self.journal.rows(),
@@ -210,8 +219,9 @@ impl Shell {
     }
 
     fn arm_alarm(&self) {
-        if let Some(after) = self.journal.needs_alarm() {
-            (self.set_alarm)(after);
+        let lease_end = self.admission.borrow().next_lease_end();
+        if let Some(after) = self.journal.alarm(lease_end) {
+            (self.set_alarm)(after, Box::new(self.journal.without_alarm()));
         }
     }
 
@@ -224,6 +234,7 @@ impl Shell {
     pub(crate) fn live(&self, now: Instant) -> Live {
         Live {
             journal_rows: self.journal.rows(),
+            journal_failures: self.journal.failures(),
             ..self.admission.borrow().live(now)
         }
     }
@@ -259,7 +270,13 @@ impl Shell {
                     note,
                 } => {
                     let row = journal::refused(&ticket, &note, attempt, &refusal, now);
-                    self.journal.add(row);
+                    let is_absent = refusal.reason == RefusalReason::Cancelled
+                        && !self.waiters.borrow().is_parked(&ticket);
+                    if is_absent {
+                        self.journal.add_held(row, now);
+                    } else {
+                        self.journal.add(row);
+                    }
                     (ticket, AcquireAnswer::Refused(refusal))
                 }
                 Event::LeaseExpired { ticket, ended } => {
@@ -301,9 +318,11 @@ impl Shell {
     }
 
     /// Waits until a permit is written before it is answered: it may be used only when it is durable, or a
-    /// crash would leave a request without a row. Refusals do not wait.
+    /// crash would leave a request without a row. A refusal waits for its own row, which must not become
+    /// another by a crash.
     pub(crate) async fn written_before(self: &Rc<Self>, answer: &AcquireAnswer) {
         if let AcquireAnswer::Refused(_) = answer {
+            self.written().await;
             return;
         }
         self.pace.borrow_mut().permit_waits();

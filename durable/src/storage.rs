@@ -4,8 +4,9 @@
 //! what one turn writes commits together; the platform holds back the object's answers until it is
 //! durable.
 
-use admission::{Changes, State};
-use gateway::log_row::LogRow;
+use admission::protocol::TicketId;
+use admission::{Changes, Instant, State};
+use gateway::journal::Entry;
 use gateway::metrics::Counters;
 use gateway::sql::{self, AdmissionRow, CountersRow, JournalCount, JournalRow, Statement, Value};
 use serde::de::DeserializeOwned;
@@ -42,8 +43,13 @@ impl Storage {
     }
 
     /// Adds rows to the journal, in this turn.
-    pub(crate) fn put_journal(&self, rows: &[LogRow]) -> Result<()> {
+    pub(crate) fn put_journal(&self, rows: &[Entry]) -> Result<()> {
         self.run(&sql::put_journal(rows)?)
+    }
+
+    /// Deletes the held rows of tickets that have come back, in this turn.
+    pub(crate) fn withdraw_journal(&self, tickets: &[TicketId]) -> Result<()> {
+        self.run(&sql::withdraw_journal(tickets))
     }
 
     /// Stores the counts of all rows that were ever added, in this turn.
@@ -57,9 +63,9 @@ impl Storage {
         Ok(rows.into_iter().next().map(|row| row.row))
     }
 
-    /// The oldest rows of the journal.
-    pub(crate) fn journal_batch(&self, len_max: u64) -> Result<Vec<JournalRow>> {
-        self.rows(&sql::journal_batch(len_max))
+    /// The oldest rows of the journal that may be moved.
+    pub(crate) fn journal_batch(&self, len_max: u64, now: Instant) -> Result<Vec<JournalRow>> {
+        self.rows(&sql::journal_batch(len_max, now))
     }
 
     /// Deletes rows of the journal.

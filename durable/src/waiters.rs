@@ -23,6 +23,11 @@ impl Waiters {
         receiver
     }
 
+    /// Whether a call is parked under `ticket`.
+    pub(crate) fn is_parked(&self, ticket: &TicketId) -> bool {
+        self.by_ticket.contains_key(ticket)
+    }
+
     /// Answers the call parked under `ticket`. Gives the answer back when nobody takes it, so that
     /// the caller can return an unclaimed permit to the core.
     pub(crate) fn answer(

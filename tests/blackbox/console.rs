@@ -5,11 +5,22 @@
 //! test has a page of its own, so nothing of one (session, language, colours) is seen by another.
 
 mod desk;
+mod load;
+mod overview;
+mod servers;
 mod shell;
 
 use libtest_mimic::Trial;
 
 /// Those that start a browser; all of them do.
 pub(crate) fn browser_trials() -> Vec<Trial> {
-    [shell::trials()].into_iter().flatten().collect()
+    [
+        shell::trials(),
+        overview::trials(),
+        servers::trials(),
+        load::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

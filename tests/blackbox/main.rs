@@ -31,6 +31,7 @@ mod immediate;
 mod journal;
 mod keys;
 mod leaving;
+mod ledger;
 mod limits;
 mod logs;
 mod metrics;
@@ -112,6 +113,7 @@ fn main() -> ExitCode {
         restart::trials(),
         usage::trials(),
         journal::trials(),
+        ledger::trials(),
         dev::trials(),
     ]);
     let waiting = joined([

@@ -2,6 +2,8 @@
 //!
 //! D1 is made unavailable by the fault switch, on a gateway of the test's own.
 
+mod journal;
+
 use std::time::Duration;
 
 use gateway_tests::harness::{Gateway, SOON, within};
@@ -25,6 +27,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         switch_of_the_database_exists_only_where_faults_may_be_injected,
         database_that_is_older_than_the_code_is_not_ready,
     ]
+    .into_iter()
+    .chain(journal::trials())
+    .collect()
 }
 
 async fn switch(gateway: &Gateway, available: bool) {

@@ -4,6 +4,7 @@
 //! started on it, its cron is fired, and everything else is asked over HTTP. What the requests themselves leave
 //! behind is judged elsewhere.
 
+mod document;
 mod export;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         what_cannot_be_served_is_refused,
     ]
     .into_iter()
+    .chain(document::trials())
     .chain(export::trials())
     .collect()
 }

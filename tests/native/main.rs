@@ -1,11 +1,12 @@
 //! 本机测试：不需要构建好的网关。
 //!
 //! Tests of what the black-box tests lean on (the demo provider, the raw
-//! connection) and of the repository's own promises (documents in two languages,
+//! connection) and of the repository's own promises (documents in two languages, environments,
 //! tables of errors, variables and log events, the OpenAPI document, tests named by documents, module
 //! docs).
 
 mod documents;
+mod environments;
 mod metrics;
 mod monitoring;
 mod openapi;

@@ -226,6 +226,7 @@ fn live_view() -> LiveView {
         next_grant_in_ms: None,
         paused_until: Some("2026-11-23T08:00:00.000Z".to_owned()),
         journal_rows: 1,
+        journal_failures: 0,
         config_version: 0,
         probing: false,
         wake_late_ms_p99: 0,

@@ -26,6 +26,10 @@ fn request(fields: &Value) -> Value {
 }
 
 async fn open(provider: &Provider, fields: &Value) -> Connection {
+    open_at("/v1/chat/completions", provider, fields).await
+}
+
+async fn open_at(path: &str, provider: &Provider, fields: &Value) -> Connection {
     let body = request(fields).to_string();
     let headers = [
         ("authorization", "Bearer sk-demo-1"),
@@ -34,18 +38,17 @@ async fn open(provider: &Provider, fields: &Value) -> Connection {
     let mut connection = Connection::open(provider.address())
         .await
         .expect("it listens");
-    let bytes = raw::post(
-        "/v1/chat/completions",
-        provider.address(),
-        &headers,
-        body.as_bytes(),
-    );
+    let bytes = raw::post(path, provider.address(), &headers, body.as_bytes());
     connection.send(&bytes).await.expect("it reads");
     connection
 }
 
 async fn ask(provider: &Provider, fields: Value) -> Reply {
-    let mut connection = open(provider, &fields).await;
+    ask_at("/v1/chat/completions", provider, fields).await
+}
+
+async fn ask_at(path: &str, provider: &Provider, fields: Value) -> Reply {
+    let mut connection = open_at(path, provider, &fields).await;
     let reply = within(SOON, "a reply", connection.reply(false)).await;
     reply.expect("it answers").expect("it sends headers")
 }
@@ -81,6 +84,77 @@ fn plain_answer_has_openai_shape_and_predicted_usage() {
                    "prompt_tokens_details": {"cached_tokens": 2}})
         );
         assert_eq!(provider.ledger().chats()[0].tokens, 7);
+    });
+}
+
+#[test]
+fn every_endpoint_counts_in_its_own_shape() {
+    run(async {
+        let provider = Provider::start();
+        let wishes = json!({"chunks": 3, "cached_tokens": 1, "cache_written_tokens": 1, "reasoning_tokens": 5});
+        // The message counts everywhere: 4 tokens.
+        for (path, usage) in [
+            (
+                "/completions",
+                json!({"prompt_tokens": 4, "completion_tokens": 8, "total_tokens": 12,
+                "prompt_tokens_details": {"cached_tokens": 1}, "completion_tokens_details": {"reasoning_tokens": 5}}),
+            ),
+            (
+                "/embeddings",
+                json!({"prompt_tokens": 4, "total_tokens": 4}),
+            ),
+            (
+                "/v1/responses",
+                json!({"input_tokens": 4, "output_tokens": 8, "total_tokens": 12,
+                "input_tokens_details": {"cached_tokens": 1}, "output_tokens_details": {"reasoning_tokens": 5}}),
+            ),
+            (
+                "/v1/messages",
+                json!({"input_tokens": 2, "cache_read_input_tokens": 1,
+                "cache_creation_input_tokens": 1, "output_tokens": 8}),
+            ),
+        ] {
+            let answer = json_of(&ask_at(path, &provider, json!({"sluice_demo": wishes})).await);
+            assert_eq!(answer["usage"], usage, "{path}");
+        }
+    });
+}
+
+#[test]
+fn streams_of_named_events_end_as_their_clients_expect() {
+    run(async {
+        let provider = Provider::start();
+        for (path, bound, names) in [
+            (
+                "/messages",
+                "max_tokens",
+                ["message_start", "content_block_delta", "message_stop"],
+            ),
+            (
+                "/responses",
+                "max_output_tokens",
+                [
+                    "response.created",
+                    "response.output_text.delta",
+                    "response.incomplete",
+                ],
+            ),
+        ] {
+            let reply = ask_at(path, &provider, json!({"stream": true, bound: 1})).await;
+            let events = sse_events(&reply.body);
+            let found = |name: &str| events.iter().position(|event| event.name == name);
+            let places =
+                names.map(|name| found(name).unwrap_or_else(|| panic!("{name} of {path}")));
+            assert!(
+                places.is_sorted() && places[2] == events.len() - 1,
+                "{path}: {places:?}"
+            );
+            assert!(
+                events
+                    .iter()
+                    .all(|event| event.json()["type"] == event.name)
+            );
+        }
     });
 }
 

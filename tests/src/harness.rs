@@ -20,7 +20,7 @@ mod setup;
 pub use answer::{Answer, Event, Stream, sse_events};
 pub use browser::{Asked, Browser, Control, Page};
 pub use chat::Chat;
-pub use gateway::{APP, ENCRYPTION_KEY, Gateway, Start, root};
+pub use gateway::{APP, Database, ENCRYPTION_KEY, Gateway, Start, root};
 pub use process::{Log, Process, is_alive, kill_everything};
 pub use setup::{Admin, Key, KeyDraft, Server, ServerDraft};
 

@@ -154,46 +154,20 @@ fn options(figure: ReadSignal<Figure>, measure: Measure, draw: Draw, tones: &[&s
 /// The newest first; the browser makes it only when somebody opens it, but it is there for readers.
 fn table(figure: ReadSignal<Figure>, measure: Measure) -> View {
     let rows = move || {
-        figure.with(|figure| {
-            let rows = figure
-                .buckets
-                .iter()
-                .enumerate()
-                .rev()
-                .filter_map(|(index, bucket)| {
-                    let values: Vec<f64> = figure
-                        .series
-                        .iter()
-                        .map(|series| series.values.get(index).copied().flatten().unwrap_or(0.0))
-                        .collect();
-                    if values.iter().all(|value| *value <= 0.0) {
-                        return None;
-                    }
-                    let cells: Vec<View> = values
-                        .into_iter()
-                        .map(|value| view! { td(class="is-number") { (write(value, measure)) } })
-                        .collect();
-                    let time = if figure.step == Step::Day {
-                        intl::day(*bucket)
-                    } else {
-                        intl::short_date_time(*bucket)
-                    };
-                    Some(view! { tr { th(scope="row") { (time.clone()) } (cells) } })
-                });
-            rows.collect::<Vec<_>>()
-        })
+        let figure = figure.get_clone();
+        let buckets = figure.buckets.iter().enumerate().rev();
+        buckets
+            .filter_map(|(index, bucket)| row(&figure, index, *bucket, measure))
+            .collect::<Vec<_>>()
     };
     let heads = move || {
-        figure.with(|figure| {
-            figure
-                .series
-                .iter()
-                .map(|series| {
-                    let label = series.label.clone();
-                    view! { th(scope="col", class="is-number") { (label.clone()) } }
-                })
-                .collect::<Vec<_>>()
-        })
+        let head = |series: Series| view! { th(scope="col", class="is-number") { (series.label) } };
+        figure
+            .get_clone()
+            .series
+            .into_iter()
+            .map(head)
+            .collect::<Vec<_>>()
     };
     view! {
         div(class="table-frame is-short", tabindex="0") {
@@ -203,6 +177,26 @@ fn table(figure: ReadSignal<Figure>, measure: Measure) -> View {
             }
         }
     }
+}
+
+/// A row of the table; None where nothing happened.
+fn row(figure: &Figure, index: usize, bucket: u64, measure: Measure) -> Option<View> {
+    let value = |series: &Series| series.values.get(index).copied().flatten().unwrap_or(0.0);
+    let values: Vec<f64> = figure.series.iter().map(value).collect();
+    if values.iter().all(|value| *value <= 0.0) {
+        return None;
+    }
+    let cell = |value| view! { td(class="is-number") { (write(value, measure)) } };
+    let cells: Vec<View> = values.into_iter().map(cell).collect();
+    let step = figure.step;
+    let time = move || {
+        if step == Step::Day {
+            intl::day(bucket)
+        } else {
+            intl::short_date_time(bucket)
+        }
+    };
+    Some(view! { tr { th(scope="row") { (time()) } (cells) } })
 }
 
 #[expect(

@@ -11,7 +11,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{HtmlDialogElement, KeyboardEvent, MouseEvent, SubmitEvent};
 
 use super::{Button, Field, IconButton, Kind, TextInput};
-use crate::browser::Text;
+use crate::browser::{Text, focus};
 use crate::i18n::common;
 use crate::icons::Icon;
 
@@ -58,33 +58,12 @@ pub fn Dialog(
     let node = create_node_ref();
     let open = create_selector(move || open.get());
     let on_close = Rc::new(on_close);
+    // Later in the same turn: by then its content is there, and at the start the element itself.
     create_effect(move || {
         let wanted = open.get();
-        if let Some(dialog) = node
-            .try_get()
-            .and_then(|node| node.dyn_into::<HtmlDialogElement>().ok())
-        {
-            show(&dialog, wanted);
-        } else if wanted {
-            // Open from the start: the element is in the document only after this run.
-            on_mount(move || {
-                if let Some(dialog) = node
-                    .try_get()
-                    .and_then(|node| node.dyn_into::<HtmlDialogElement>().ok())
-                {
-                    show(&dialog, open.get_untracked());
-                }
-            });
-        }
+        on_mount(move || show(node, wanted));
     });
-    on_cleanup(move || {
-        if let Some(dialog) = node
-            .try_get()
-            .and_then(|node| node.dyn_into::<HtmlDialogElement>().ok())
-        {
-            show(&dialog, false);
-        }
-    });
+    on_cleanup(move || show(node, false));
     let class = match shape {
         Shape::Middle => "dialog",
         Shape::Side => "dialog is-side",
@@ -116,7 +95,7 @@ pub fn Dialog(
                 view! {
                     div(class="dialog-frame") {
                         div(class="dialog-head") {
-                            h2(class="dialog-title") { (title.get_clone()) }
+                            h2(class="dialog-title", tabindex="-1") { (title.get_clone()) }
                             IconButton(icon=Icon::Close, label=common::close, on:click=move |_| button())
                         }
                         (body)
@@ -129,9 +108,19 @@ pub fn Dialog(
     }
 }
 
-fn show(dialog: &HtmlDialogElement, wanted: bool) {
+fn show(node: NodeRef, wanted: bool) {
+    let dialog = node
+        .try_get()
+        .and_then(|node| node.dyn_into::<HtmlDialogElement>().ok());
+    let Some(dialog) = dialog else { return };
     if wanted && !dialog.open() && dialog.is_connected() {
         let _ = dialog.show_modal();
+        // Else the browser takes the first button, which is the one that closes it.
+        if matches!(dialog.query_selector("[autofocus]"), Ok(None)) {
+            if let Ok(Some(title)) = dialog.query_selector(".dialog-title") {
+                focus(&title);
+            }
+        }
     } else if !wanted && dialog.open() {
         dialog.close();
     }

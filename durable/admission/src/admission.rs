@@ -268,6 +268,18 @@ impl Admission {
         Some(due.max(self.stalled_until))
     }
 
+    /// Permits that are out.
+    #[must_use]
+    pub const fn permits_out(&self) -> u64 {
+        self.leases.count()
+    }
+
+    /// When the next permit that is out ends by itself, if it is not settled before.
+    #[must_use]
+    pub fn next_lease_end(&self) -> Option<Instant> {
+        self.leases.next_expiry()
+    }
+
     /// Where a waiter stands at `now`; `None` if it does not wait.
     #[must_use]
     pub fn progress(&self, ticket: &TicketId, now: Instant) -> Option<Progress> {
@@ -307,6 +319,7 @@ impl Admission {
             wake_late_ms_max,
             stalls: self.stalls,
             journal_rows: 0,
+            journal_failures: 0,
         }
     }
 

@@ -7,7 +7,7 @@
 use std::ops::Deref;
 use std::path::Path;
 
-use gateway_tests::harness::{Browser, Gateway, Page};
+use gateway_tests::harness::{Browser, Gateway, Page, root};
 
 /// Somebody at a browser.
 pub(crate) struct Desk<'d> {
@@ -59,7 +59,7 @@ impl<'d> Desk<'d> {
         self.visit(path).await;
         self.enter("Access token", token).await;
         self.choose("button", "Sign in").await;
-        self.control("navigation", "Navigation").await;
+        self.see(".shell").await;
     }
 
     /// Waits until this page is there: its first heading.
@@ -73,6 +73,19 @@ impl<'d> Desk<'d> {
             let file = Path::new(&folder).join(format!("console-{name}.png"));
             self.screenshot(&file).await;
         }
+    }
+
+    /// An accessibility checker (axe-core) finds nothing serious or critical in what is shown.
+    pub(crate) async fn is_accessible(&self, what: &str) {
+        let file = root().join("node_modules/axe-core/axe.min.js");
+        let checker = std::fs::read_to_string(file).expect("axe-core: npm ci installs it");
+        self.evaluate(&format!("{checker}; true")).await;
+        // What still fades in has colours of its own.
+        self.evaluate("Promise.all(document.getAnimations().filter((one) => one.effect?.getComputedTiming().iterations !== Infinity).map((one) => one.finished.catch(() => {})))").await;
+        let found = self
+            .evaluate("axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => html.slice(0, 160) + ' ' + (any[0]?.message ?? '')).join(' | ')}`))")
+            .await;
+        assert_eq!(found, serde_json::json!([]), "{what}");
     }
 
     /// What every test ends with: no error on the browser's console, no breach of the policy, nothing asked of

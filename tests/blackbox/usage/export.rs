@@ -1,9 +1,10 @@
 //! CSV 导出：流式、齐全、公式无害。
 //!
 //! What the files contain, read as RFC 4180 says, and that a large one is streamed. `USAGE_CSV_ROWS` makes the log
-//! larger; the memory that workerd took is printed.
+//! larger; the memory that workerd took is printed. `USAGE_CSV_FILE` keeps the file, to open it in other programs.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use gateway::log_row::LogRow;
 use gateway_tests::harness::Gateway;
@@ -31,13 +32,32 @@ pub(super) async fn statistics_are_those_of_the_api(gateway: &Gateway) {
     }
 }
 
+/// Names that spreadsheets take for formulas, and others.
+fn model(number: u64) -> &'static str {
+    const MODELS: [&str; 9] = [
+        "gpt",
+        "模型, \"one\"",
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "a=b-c",
+    ];
+    MODELS[(number / 7 % 9) as usize]
+}
+
 async fn export_streams_every_row() {
     let count =
         std::env::var("USAGE_CSV_ROWS").map_or(9_001, |rows| rows.parse().expect("a number"));
     let hour = this_hour();
     // Many rows share a millisecond, also across the ends of pages.
     let rows: Vec<LogRow> = (0..count)
-        .map(|number| row(number, hour - number / 1_500))
+        .map(|number| LogRow {
+            model: model(number).to_owned(),
+            ..row(number, hour - number / 1_500)
+        })
         .collect();
     let state = state_with(&rows, now()).await;
     let gateway = Gateway::serve().state(state.path()).start().await;
@@ -62,6 +82,15 @@ async fn export_streams_every_row() {
         count.min(3_000).div_ceil(3),
         "two milliseconds of rows"
     );
+    for line in &lines {
+        let number = line["request_id"].strip_prefix("req-");
+        let model = model(number.expect("an id").parse().expect("a number"));
+        let is_formula = model.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let expected = format!("{}{model}", if is_formula { "'" } else { "" });
+        assert_eq!(line["model"], expected);
+    }
+    let mut kept = std::env::var_os("USAGE_CSV_FILE")
+        .map(|path| std::fs::File::create(path).expect("a writable file"));
     let before = memory("VmRSS");
     let began = std::time::Instant::now();
     let request = reqwest::Client::new().get(format!("{}/api/logs.csv", gateway.base_url()));
@@ -74,6 +103,9 @@ async fn export_streams_every_row() {
     let mut seen = vec![false; count as usize];
     while let Some(chunk) = answer.chunk().await.expect("the stream does not break off") {
         bytes += chunk.len();
+        if let Some(file) = &mut kept {
+            file.write_all(&chunk).expect("room on the disk");
+        }
         unfinished.extend_from_slice(&chunk);
         let whole = unfinished
             .iter()

@@ -379,6 +379,24 @@ impl Page<'_> {
             .await;
     }
 
+    /// A figure that the browser keeps of the page, such as `Nodes` or `JSHeapUsedSize`, after what is garbage
+    /// was thrown away.
+    pub async fn figure(&self, name: &str) -> f64 {
+        self.call("HeapProfiler.collectGarbage", json!({})).await;
+        self.call("Performance.enable", json!({})).await;
+        let metrics = self.call("Performance.getMetrics", json!({})).await;
+        let metrics = metrics["metrics"].as_array().cloned().unwrap_or_default();
+        let found = metrics.iter().find(|metric| metric["name"] == name);
+        found
+            .and_then(|metric| metric["value"].as_f64())
+            .unwrap_or_else(|| panic!("the browser has no figure {name}"))
+    }
+
+    /// Loses the cookies of the page, as when a session ends.
+    pub async fn forget_session(&self) {
+        self.call("Network.clearBrowserCookies", json!({})).await;
+    }
+
     /// Goes back or forth in the history, as the buttons do.
     pub async fn go_back(&self) {
         self.evaluate("history.back()").await;

@@ -27,6 +27,17 @@ use super::{IN_FORCE, SOON, within};
 /// App name of requests that state no other.
 pub const APP: &str = "blackbox";
 
+/// How the database behaves, see [`Gateway::database`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// As always.
+    Answers,
+    /// Each statement fails.
+    Fails,
+    /// No statement is answered until this is over; then all are carried out.
+    Hangs,
+}
+
 /// Start-up of a fresh state on a busy machine: migrations, then workerd.
 const READY: Duration = Duration::from_mins(2);
 
@@ -305,18 +316,34 @@ impl Gateway {
 
     /// Fires the cron trigger, as the launcher does once a minute, and waits until the run is over.
     pub async fn cron(&self) {
+        let answer = self.control("/scheduled?cron=*+*+*+*+*&time=0").await;
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
+
+    /// Makes the database fail or hang for the Worker and the objects alike, where faults may be injected.
+    pub async fn database(&self, how: Database) {
+        let kind = match how {
+            Database::Answers => "none",
+            Database::Fails => "fails",
+            Database::Hangs => "hangs",
+        };
+        let answer = self.control(&format!("/storage/fault?kind={kind}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    /// The answer of the launcher's own socket.
+    pub async fn control(&self, target: &str) -> String {
         let socket = self.state.join("run/control.sock");
-        let answer = within(PATIENT, "an answer to the cron trigger", async {
+        let answer = within(PATIENT, "an answer of the launcher's socket", async {
             let mut stream = UnixStream::connect(socket).await?;
-            let request = "GET /scheduled?cron=*+*+*+*+*&time=0 HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\r\n";
+            let request =
+                format!("GET {target} HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             Ok::<_, std::io::Error>(answer)
-        })
-        .await
-        .expect("the launcher's socket answers");
-        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        });
+        answer.await.expect("the launcher's socket answers")
     }
 
     /// States a server.

@@ -4,7 +4,7 @@
 //! request with the same wishes has the same answer but for its id, which counts requests.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::behaviour::Behaviour;
 use super::shape::Endpoint;
@@ -21,13 +21,13 @@ const WORDS: [&str; 12] = [
 ];
 
 /// Most choices of one answer, as many as the real service allows.
-pub(super) const CHOICES_MAX: u64 = 128;
+const CHOICES_MAX: u64 = 128;
 
 /// What the provider reads of a request; it looks at nothing else, so odd extensions do not disturb it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Request {
     model: Option<String>,
-    messages: Option<Vec<Value>>,
+    messages: Option<Vec<Map<String, Value>>>,
     prompt: Option<Value>,
     input: Option<Value>,
     pub(super) stream: Option<bool>,
@@ -36,6 +36,7 @@ pub(super) struct Request {
     max_completion_tokens: Option<u64>,
     max_output_tokens: Option<u64>,
     n: Option<u64>,
+    best_of: Option<u64>,
     pub(super) sluice_demo: Option<Behaviour>,
 }
 
@@ -64,6 +65,17 @@ impl Request {
         self.n.unwrap_or(1)
     }
 
+    /// How many answers are written, whether they are all sent or not.
+    pub(super) fn written(&self) -> u64 {
+        self.best_of.unwrap_or(1).max(self.choices())
+    }
+
+    /// Whether it asks for as many answers as there may be.
+    pub(super) fn is_within_bounds(&self) -> bool {
+        let bounds = 1..=CHOICES_MAX;
+        bounds.contains(&self.choices()) && bounds.contains(&self.best_of.unwrap_or(1))
+    }
+
     /// How many inputs are to be embedded: each of an array, unless it is one of tokens.
     pub(super) fn inputs(&self) -> usize {
         match &self.input {
@@ -85,7 +97,8 @@ impl Request {
     }
 
     fn prompt_tokens(&self) -> u64 {
-        let asked = self.messages.iter().flatten();
+        let messages = self.messages.iter().flatten();
+        let asked = messages.filter_map(|message| message.get("content"));
         let asked = asked.chain(&self.prompt).chain(&self.input);
         let bytes: u64 = asked.map(text_bytes).sum();
         bytes.div_ceil(PROMPT_BYTES_PER_TOKEN)
@@ -172,7 +185,7 @@ impl Answer {
                 .unwrap_or_else(|| request.prompt_tokens()),
             cached: behaviour.cached_tokens.unwrap_or(0),
             cache_written: behaviour.cache_written_tokens.unwrap_or(0),
-            output: count as u64 * choices + reasoning,
+            output: count as u64 * request.written() + reasoning,
             reasoning,
         };
         Self {

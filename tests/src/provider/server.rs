@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::answer::{self, Answer, CHOICES_MAX, Request as AnswerRequest};
+use super::answer::{self, Answer, Request as AnswerRequest};
 use super::behaviour::Behaviour;
 use super::gate::{Gate, Gates};
 use super::gzip::gzip;
@@ -290,8 +290,8 @@ async fn infer(
         return Ok(response);
     }
     let request = match serde_json::from_slice::<AnswerRequest>(body) {
-        Ok(request) if (1..=CHOICES_MAX).contains(&request.choices()) => request,
-        Ok(_) => return Ok(refused("n is out of bounds", recording)),
+        Ok(request) if request.is_within_bounds() => request,
+        Ok(_) => return Ok(refused("n or best_of is out of bounds", recording)),
         Err(error) => return Ok(refused(&error.to_string(), recording)),
     };
     let wishes = request.sluice_demo.clone().unwrap_or_default();

@@ -8,6 +8,10 @@
 //! Invariant: a request that was granted has one row however it ends, and one that waited in vain has one
 //! as well. A note that cannot be read gives no row, because a row without its request would be a lie.
 
+mod moving;
+
+pub use moving::{ANSWER_WAIT_MAX, Moving, ROWS_MAX};
+
 use admission::protocol::{Refusal, RefusalReason, SettleOutcome, TicketId};
 use admission::{Ended, Instant};
 use serde::{Deserialize, Serialize};
@@ -19,13 +23,40 @@ use crate::log_row::{LogRow, UsageSource};
 /// Status of a client that has left (nginx's number; there is no standard one).
 pub const CLIENT_GONE: u16 = 499;
 
-/// Rows that a limiter object keeps while D1 does not take them: hours of 100 requests a second, and a tenth
-/// of what its database may hold. Beyond it nobody is let in, because his row would be lost.
-pub const ROWS_MAX: u64 = 1_000_000;
-/// How long a row waits for others before they are moved to D1.
-const GATHERING: Duration = Duration::from_secs(1);
-/// Longest pause while D1 does not take rows.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long the row of a waiter is held whose call has not come back after a restart of the object: a Worker
+/// that lives calls again for 3.2 s, and its request is not over then.
+pub const HELD: Duration = Duration::from_secs(10);
+
+/// A row as the journal keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The row.
+    #[serde(flatten)]
+    pub row: LogRow,
+    /// Not moved before this instant, in milliseconds since the Unix epoch: the request may come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<u64>,
+}
+
+impl From<LogRow> for Entry {
+    fn from(row: LogRow) -> Self {
+        Self {
+            row,
+            held_until: None,
+        }
+    }
+}
+
+impl Entry {
+    /// A row that is held from `now` on.
+    #[must_use]
+    pub fn held(row: LogRow, now: Instant) -> Self {
+        Self {
+            row,
+            held_until: Some(now.saturating_add(HELD).as_millis()),
+        }
+    }
+}
 
 /// What the Worker knows of a request before it has a permit. One letter a field: it travels in a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,13 +137,6 @@ pub struct Answered {
     /// How often the request was sent upstream.
     #[serde(rename = "n", default)]
     pub attempts: u64,
-}
-
-/// How long until rows are moved: it doubles with each failure in a row.
-#[must_use]
-pub fn pause_before_moving(failures: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(failures);
-    GATHERING.saturating_mul(factor).min(PAUSE_MAX)
 }
 
 impl Asked {

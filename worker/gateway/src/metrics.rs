@@ -127,7 +127,7 @@ fn of_configuration(text: &mut Text, servers: &[Scraped<'_>]) {
 }
 
 fn of_now(text: &mut Text, said: &[(&str, &Live, &Counters)], now: Instant) {
-    let counts: [(&str, &str, CountOf); 6] = [
+    let counts: [(&str, &str, CountOf); 7] = [
         ("sluice_queue_length", "Requests that wait.", |live| {
             live.queue_length
         }),
@@ -150,6 +150,11 @@ fn of_now(text: &mut Text, said: &[(&str, &Live, &Counters)], now: Instant) {
             "sluice_journal_rows",
             "Log rows that are not in the database yet.",
             |live| live.journal_rows,
+        ),
+        (
+            "sluice_journal_failures",
+            "Attempts in a row to move them there that have failed.",
+            |live| live.journal_failures,
         ),
         (
             "sluice_probing",

@@ -11,6 +11,7 @@ use admission::protocol::Limits;
 
 use crate::config::{Secret, Server};
 use crate::cors::Cors;
+use crate::journal::ROWS_MAX;
 use crate::rollup::{LOG_RETENTION_DAYS_DEFAULT, LOG_RETENTION_DAYS_MAX};
 
 mod access;
@@ -37,6 +38,8 @@ pub const AUTH_FAILURES_DEFAULT: u32 = 20;
 pub const TOKEN_LEN_MIN: usize = 16;
 /// What `FAULT_LEASE_MS` may be: long enough for an answer, short enough for a test.
 const FAULT_LEASE_MS: RangeInclusive<u64> = 100..=600_000;
+/// What `FAULT_JOURNAL_ROWS` may be.
+const FAULT_JOURNAL_ROWS: RangeInclusive<u64> = 1..=ROWS_MAX;
 /// Bytes of an encryption key: AES-256.
 const ENCRYPTION_KEY_BYTES: usize = 32;
 
@@ -126,6 +129,12 @@ pub const VARIABLES: &[Variable] = &[
         default: None,
         secret: false,
         doc: "With `FAULT_INJECTION`: milliseconds after which an unsettled permit ends, 100 to 600000, instead of the server's own time.",
+    },
+    Variable {
+        name: "FAULT_JOURNAL_ROWS",
+        default: None,
+        secret: false,
+        doc: "With `FAULT_INJECTION`: log rows that a server keeps while D1 does not take them, 1 to 1000000, instead of 1000000.",
     },
     Variable {
         name: "ADMIN_TOKEN",
@@ -246,6 +255,8 @@ pub struct Settings {
     pub fault_injection: bool,
     /// `FAULT_LEASE_MS`; only with fault injection.
     pub fault_lease: Option<Duration>,
+    /// Log rows that a limiter object keeps; fewer than usual only with fault injection.
+    pub journal_rows_max: u64,
     /// `AUTH_FAILURES_PER_MINUTE`
     pub auth_failures_max: u32,
     /// Whom Cloudflare Access vouches for; `None` = nobody counts.
@@ -302,6 +313,7 @@ impl Settings {
         let environment = reader.environment();
         let fault_injection = reader.fault_injection(environment);
         let fault_lease = reader.fault_lease(fault_injection);
+        let journal_rows = reader.whole_number("FAULT_JOURNAL_ROWS", FAULT_JOURNAL_ROWS, ROWS_MAX);
         let auth_failures_max = reader.whole_number(
             "AUTH_FAILURES_PER_MINUTE",
             1..=AUTH_FAILURES_MAX,
@@ -336,6 +348,11 @@ impl Settings {
             environment,
             fault_injection,
             fault_lease,
+            journal_rows_max: if fault_injection {
+                journal_rows
+            } else {
+                ROWS_MAX
+            },
             auth_failures_max,
             access,
             admin_token,

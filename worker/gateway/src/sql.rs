@@ -54,7 +54,7 @@ pub use configuration::{
 };
 pub use journal::{
     CountersRow, JournalCount, JournalRow, count_journal, create_journal, delete_journal,
-    journal_batch, put_counters, put_journal, read_counters,
+    journal_batch, put_counters, put_journal, read_counters, withdraw_journal,
 };
 pub use keys::{
     create_key, delete_key, key_by_digest, key_by_id, keys_page, rotate_key, update_key,

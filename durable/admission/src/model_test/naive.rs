@@ -323,6 +323,7 @@ impl Model {
             wake_late_ms_max: late.first().copied().unwrap_or(0),
             stalls: 0,
             journal_rows: 0,
+            journal_failures: 0,
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Live {
     pub stalls: u64,
     /// Log rows that are not in the database yet. Filled in by the shell, which keeps them.
     pub journal_rows: u64,
+    /// Attempts in a row to move them there that have failed. Filled in by the shell as well.
+    pub journal_failures: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,6 +91,8 @@ struct LiveLine {
     st: u64,
     #[serde(default)]
     jr: u64,
+    #[serde(default)]
+    jf: u64,
 }
 
 impl Live {
@@ -114,6 +118,7 @@ impl Live {
             lm: self.wake_late_ms_max,
             st: self.stalls,
             jr: self.journal_rows,
+            jf: self.journal_failures,
         })
     }
 
@@ -139,6 +144,7 @@ impl Live {
             wake_late_ms_max: wire.lm,
             stalls: wire.st,
             journal_rows: wire.jr,
+            journal_failures: wire.jf,
         })
     }
 }

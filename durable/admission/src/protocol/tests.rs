@@ -136,8 +136,9 @@ fn every_message_has_its_golden_line_and_reads_it_back() {
         wake_late_ms_max: 30,
         stalls: 1,
         journal_rows: 9,
+        journal_failures: 2,
     };
-    let line = "v=1&q=2&qw=1200&f=3&ru=60&rl=60&tu=70000&cl=5&g=20&p=9&c=42&b=true&e=4&l=12&lm=30&st=1&jr=9";
+    let line = "v=1&q=2&qw=1200&f=3&ru=60&rl=60&tu=70000&cl=5&g=20&p=9&c=42&b=true&e=4&l=12&lm=30&st=1&jr=9&jf=2";
     assert_eq!(picture.encode(), line);
     assert_eq!(Live::decode(line), Ok(picture));
 }

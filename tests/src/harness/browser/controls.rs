@@ -171,6 +171,27 @@ impl Control<'_, '_> {
         }
     }
 
+    /// Takes it with the mouse, moves it in steps to the middle of another one, and lets go.
+    pub async fn drag_to(&self, other: &Self) {
+        const STEPS: u32 = 6;
+        let middle = "function () { const box = this.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }";
+        let (from, to) = (self.run(middle).await, other.run(middle).await);
+        let number = |place: &Value, index: usize| place[index].as_f64().unwrap_or_default();
+        let mouse = async |kind: &str, share: f64| {
+            let at =
+                |index| number(&from, index) + (number(&to, index) - number(&from, index)) * share;
+            let event = json!({"type": kind, "x": at(0), "y": at(1), "button": "left", "buttons": 1, "clickCount": 1});
+            self.page.call("Input.dispatchMouseEvent", event).await;
+            self.page.frame().await;
+        };
+        mouse("mouseMoved", 0.0).await;
+        mouse("mousePressed", 0.0).await;
+        for step in 1..=STEPS {
+            mouse("mouseMoved", f64::from(step) / f64::from(STEPS)).await;
+        }
+        mouse("mouseReleased", 1.0).await;
+    }
+
     /// Types the text in place of what is there.
     pub async fn fill(&self, text: &str) {
         self.run("function () { this.focus(); this.select?.(); }")

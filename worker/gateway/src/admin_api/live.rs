@@ -37,6 +37,8 @@ pub struct LiveView {
     pub paused_until: Option<String>,
     /// Log rows that are not in the database yet.
     pub journal_rows: u64,
+    /// Attempts in a row to move them there that have failed.
+    pub journal_failures: u64,
     pub config_version: u64,
     /// Grants are few until the upstream accepts again after a 429.
     pub probing: bool,
@@ -87,6 +89,7 @@ impl LiveView {
             next_grant_in_ms: live.next_grant_in.map(millis),
             paused_until: live.paused_until.map(rfc3339),
             journal_rows: live.journal_rows,
+            journal_failures: live.journal_failures,
             config_version: live.config_version,
             probing: live.probing,
             wake_late_ms_p99: live.wake_late_ms_p99,

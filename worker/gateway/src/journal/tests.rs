@@ -185,13 +185,6 @@ fn a_note_that_cannot_be_read_gives_no_row() {
 }
 
 #[test]
-fn the_pause_before_rows_are_moved_doubles_with_each_failure_up_to_its_bound() {
-    let seconds = |failures| pause_before_moving(failures).as_secs();
-    assert_eq!([0, 1, 2, 4].map(seconds), [1, 2, 4, 16]);
-    assert_eq!([5, 6, u32::MAX].map(seconds), [30, 30, 30]);
-}
-
-#[test]
 fn the_longest_note_fits() {
     let note = Asked {
         request_id: "r".repeat(64),

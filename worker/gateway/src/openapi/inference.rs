@@ -114,7 +114,6 @@ fn content(endpoint: Endpoint) -> (&'static str, Value, Value) {
         Endpoint::Completions => (
             "prompt",
             json!({
-                "type": ["string", "array", "null"], "items": {"type": ["string", "integer", "array"]},
                 "description": "A text, tokens, or several of either; each has answers of its own, which multiplies the bound.",
             }),
             json!("Good morning"),
@@ -122,7 +121,6 @@ fn content(endpoint: Endpoint) -> (&'static str, Value, Value) {
         Endpoint::Embeddings => (
             "input",
             json!({
-                "type": ["string", "array", "null"], "items": {"type": ["string", "integer", "array"]},
                 "description": "A text, tokens, or several of either.",
             }),
             json!(["Good morning", "Good night"]),
@@ -130,7 +128,6 @@ fn content(endpoint: Endpoint) -> (&'static str, Value, Value) {
         Endpoint::Responses => (
             "input",
             json!({
-                "type": ["string", "array", "null"], "items": {"type": "object"},
                 "description": "A text or a list of items, in OpenAI's form.",
             }),
             json!("Good morning"),

@@ -87,7 +87,7 @@ pub(super) fn parameters() -> Map<String, Value> {
             "anthropic-version",
             false,
             "Goes to the server as it is, as `anthropic-beta` does. Anthropic requires it.",
-            json!({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "examples": ["2023-06-01"]}),
+            json!({"type": "string", "examples": ["2023-06-01"]}),
         ),
         header(
             "If-Match",
@@ -154,7 +154,9 @@ pub(super) fn parameters() -> Map<String, Value> {
             "group_by",
             "What rows are kept apart by, besides the time; in any order.",
             json!({"type": "string", "enum": [
-                "server_id", "app", "model", "server_id,app", "server_id,model", "app,model", "server_id,app,model",
+                "server_id", "app", "model", "server_id,app", "app,server_id", "server_id,model", "model,server_id",
+                "app,model", "model,app", "server_id,app,model", "server_id,model,app", "app,server_id,model",
+                "app,model,server_id", "model,server_id,app", "model,app,server_id",
             ]}),
         ),
         query(

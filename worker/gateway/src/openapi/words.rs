@@ -136,6 +136,10 @@ const OF_ANY: &[(&str, &str)] = &[
         "journal_rows",
         "Log rows of this server that are not in the database yet.",
     ),
+    (
+        "journal_failures",
+        "Attempts in a row to move them there that have failed; 0 as soon as one succeeds.",
+    ),
     ("bucket", "Start of the hour or day."),
     (
         "server_name",

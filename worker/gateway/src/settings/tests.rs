@@ -197,6 +197,22 @@ fn table_of_variables_is_what_parse_reads() {
 }
 
 #[test]
+fn a_small_journal_needs_fault_injection() {
+    let rows_max = |pairs: &[(&str, &str)]| settings(pairs).journal_rows_max;
+    let small = ("FAULT_JOURNAL_ROWS", "20");
+    assert_eq!(rows_max(&[small]), ROWS_MAX);
+    let on = [("ENVIRONMENT", "test"), ("FAULT_INJECTION", "on")];
+    assert_eq!(rows_max(&on), ROWS_MAX);
+    assert_eq!(rows_max(&[on[0], on[1], small]), 20);
+    let none = [on[0], on[1], ("FAULT_JOURNAL_ROWS", "0")];
+    assert_eq!(rows_max(&none), ROWS_MAX);
+    assert_eq!(
+        settings(&none).problems.len(),
+        settings(&on).problems.len() + 1
+    );
+}
+
+#[test]
 fn a_short_lease_needs_fault_injection() {
     let server = crate::config::tests::server("a", 0, &["m"]);
     let lease = |pairs: &[(&str, &str)]| settings(pairs).limits_of(&server).lease.as_millis();

@@ -1,14 +1,17 @@
 //! 限流对象自己的 SQLite：用量日志的语句。
 //!
 //! Owns the statements of the journal, in which a row waits until it is in D1. Rows leave in the order in
-//! which they came.
+//! which they came, but those that are held.
 //!
 //! Invariant: one row for each ticket; a later one replaces an earlier that has not left yet.
 
 use serde::Deserialize;
 
+use admission::Instant;
+use admission::protocol::TicketId;
+
 use super::Statement;
-use crate::log_row::LogRow;
+use crate::journal::Entry;
 use crate::metrics::Counters;
 
 /// Every statement by name, for the test that prepares each of them on the object's schema.
@@ -18,6 +21,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("PUT_JOURNAL", PUT_JOURNAL),
     ("JOURNAL_BATCH", JOURNAL_BATCH),
     ("DELETE_JOURNAL", DELETE_JOURNAL),
+    ("WITHDRAW_JOURNAL", WITHDRAW_JOURNAL),
     ("COUNT_JOURNAL", COUNT_JOURNAL),
     ("CREATE_COUNTERS", CREATE_COUNTERS),
     ("PUT_COUNTERS", PUT_COUNTERS),
@@ -35,10 +39,16 @@ const PUT_JOURNAL: &str = "\
 INSERT OR REPLACE INTO journal (ticket, row)
 SELECT json_extract(value, '$.ticket'), value FROM json_each(?1)";
 
-const JOURNAL_BATCH: &str = "SELECT sequence, row FROM journal ORDER BY sequence LIMIT ?1";
+const JOURNAL_BATCH: &str = "\
+SELECT sequence, row FROM journal WHERE coalesce(json_extract(row, '$.held_until'), 0) <= ?2
+ORDER BY sequence LIMIT ?1";
 
 const DELETE_JOURNAL: &str = "\
 DELETE FROM journal WHERE sequence IN (SELECT value FROM json_each(?1))";
+
+const WITHDRAW_JOURNAL: &str = "\
+DELETE FROM journal WHERE ticket IN (SELECT value FROM json_each(?1))
+  AND json_extract(row, '$.held_until') IS NOT NULL";
 
 const COUNT_JOURNAL: &str = "SELECT count(*) AS rows FROM journal";
 
@@ -58,7 +68,7 @@ pub struct JournalRow {
     /// Names it for [`delete_journal`]; a row that replaced another has a new one.
     #[serde(deserialize_with = "super::rows::integer")]
     pub sequence: u64,
-    /// A [`LogRow`] as JSON.
+    /// A [`LogRow`](crate::log_row::LogRow) as JSON.
     pub row: String,
 }
 
@@ -98,16 +108,26 @@ pub fn read_counters() -> Statement {
 /// Adds rows.
 ///
 /// # Errors
-/// A row that is no JSON, which a [`LogRow`] cannot be.
-pub fn put_journal(rows: &[LogRow]) -> Result<Statement, serde_json::Error> {
+/// A row that is no JSON, which an [`Entry`] cannot be.
+pub fn put_journal(rows: &[Entry]) -> Result<Statement, serde_json::Error> {
     let json = serde_json::to_string(rows)?;
     Ok(Statement::new(PUT_JOURNAL, [json.into()]))
 }
 
-/// Reads the oldest rows ([`JournalRow`]).
+/// Reads the oldest rows that are not held any more ([`JournalRow`]).
 #[must_use]
-pub fn journal_batch(len_max: u64) -> Statement {
-    Statement::new(JOURNAL_BATCH, [len_max.into()])
+pub fn journal_batch(len_max: u64, now: Instant) -> Statement {
+    Statement::new(JOURNAL_BATCH, [len_max.into(), now.into()])
+}
+
+/// Deletes the held rows of tickets that have come back: their requests are not over.
+#[must_use]
+pub fn withdraw_journal(tickets: &[TicketId]) -> Statement {
+    let tickets: Vec<&str> = tickets.iter().map(TicketId::as_str).collect();
+    Statement::new(
+        WITHDRAW_JOURNAL,
+        [serde_json::json!(tickets).to_string().into()],
+    )
 }
 
 /// Deletes rows that are in D1. A row that has replaced one of them meanwhile stays.

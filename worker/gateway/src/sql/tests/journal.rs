@@ -2,15 +2,18 @@
 //!
 //! What the statements of the journal keep: order of leaving, one row a ticket, nothing lost in between.
 
+use admission::Instant;
+use admission::protocol::TicketId;
 use rusqlite::Connection;
 
 use super::database::Database;
+use crate::journal::{Entry, HELD};
 use crate::log_row::LogRow;
 use crate::metrics::Counters;
 use crate::sql::journal::STATEMENTS;
 use crate::sql::{
     CountersRow, JournalCount, JournalRow, count_journal, create_journal, delete_journal,
-    journal_batch, put_counters, put_journal, read_counters,
+    journal_batch, put_counters, put_journal, read_counters, withdraw_journal,
 };
 
 fn object() -> Database {
@@ -32,12 +35,19 @@ fn row(ticket: &str, status: u16) -> LogRow {
     }
 }
 
+const NOW: Instant = Instant::from_millis(1_700_000_000_000);
+
 fn put(database: &Database, rows: &[LogRow]) {
-    database.run(&put_journal(rows).unwrap()).unwrap();
+    let rows: Vec<Entry> = rows.iter().cloned().map(Entry::from).collect();
+    database.run(&put_journal(&rows).unwrap()).unwrap();
 }
 
 fn batch(database: &Database, len_max: u64) -> Vec<JournalRow> {
-    let rows = database.run(&journal_batch(len_max)).unwrap();
+    batch_at(database, len_max, NOW)
+}
+
+fn batch_at(database: &Database, len_max: u64, now: Instant) -> Vec<JournalRow> {
+    let rows = database.run(&journal_batch(len_max, now)).unwrap();
     let rows = rows.into_iter();
     rows.map(|row| serde_json::from_value(row).unwrap())
         .collect()
@@ -85,6 +95,35 @@ fn a_later_row_of_a_ticket_replaces_the_earlier_and_outlives_its_leaving() {
     assert_eq!(count(&database), 1);
     database.run(&delete_journal(&leaving)).unwrap();
     assert_eq!(content(&batch(&database, 10)), [row("a", 200)]);
+}
+
+#[test]
+fn a_held_row_leaves_when_its_time_has_come_and_others_do_not_wait_for_it() {
+    let database = object();
+    let held = Entry::held(row("a", 499), NOW);
+    database.run(&put_journal(&[held]).unwrap()).unwrap();
+    put(&database, &[row("b", 200)]);
+    assert_eq!(content(&batch(&database, 10)), [row("b", 200)]);
+    let later = NOW.saturating_add(HELD);
+    assert_eq!(
+        content(&batch_at(&database, 10, later)),
+        [row("a", 499), row("b", 200)]
+    );
+}
+
+#[test]
+fn the_held_row_of_a_ticket_that_comes_back_is_withdrawn_and_no_other() {
+    let database = object();
+    let held = ["a", "b"].map(|ticket| Entry::held(row(ticket, 499), NOW));
+    database.run(&put_journal(&held).unwrap()).unwrap();
+    put(&database, &[row("c", 200)]);
+    let back = ["a", "c"].map(|ticket| TicketId::try_from(ticket).unwrap());
+    database.run(&withdraw_journal(&back)).unwrap();
+    let later = NOW.saturating_add(HELD);
+    assert_eq!(
+        content(&batch_at(&database, 10, later)),
+        [row("b", 499), row("c", 200)]
+    );
 }
 
 #[test]
