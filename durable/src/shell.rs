@@ -196,6 +196,15 @@ impl Shell {
         self.step(|admission, now| self.settle_in(admission, settle, now))
     }
 
+    /// Ends several permits in one step; those that are unknown are passed over.
+    pub(crate) fn settle_all(self: &Rc<Self>, settles: &[Settle]) {
+        self.step(|admission, now| {
+            for settle in settles {
+                self.settle_in(admission, settle, now);
+            }
+        });
+    }
+
     fn settle_in(&self, admission: &mut Admission, settle: &Settle, now: Instant) -> bool {
         let ended = admission.settle(settle, now);
         let row = ended.as_ref().and_then(|ended| {

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
 async fn run(chosen: &[String]) {
     let is_chosen = |name: &str| chosen.iter().any(|chosen| chosen == name);
     let stand = Stand::start().await;
+    parts::warm_up(&stand).await;
     let (began, before, own) = (Instant::now(), busy(), stand.own_cpu());
     if is_chosen("throughput") || is_chosen("latency") {
         let rate = parts::throughput(&stand).await;
