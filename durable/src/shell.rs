@@ -334,8 +334,9 @@ impl Shell {
             self.written().await;
             return;
         }
-        self.pace.borrow_mut().permit_waits();
-        self.write_in_time(now());
+        let now = now();
+        self.pace.borrow_mut().permit_waits(now);
+        self.write_in_time(now);
         self.written().await;
     }
 
@@ -343,7 +344,7 @@ impl Shell {
         let due = self.pace.borrow().due();
         match due {
             None => {}
-            Some(due) if due <= now => self.commit(now),
+            Some(due) if due <= now => self.commit(),
             Some(due) => {
                 let shell = Rc::clone(self);
                 self.write_timer.arm(due, now, move || {
@@ -354,7 +355,7 @@ impl Shell {
         }
     }
 
-    fn commit(self: &Rc<Self>, now: Instant) {
+    fn commit(self: &Rc<Self>) {
         let changes = self.admission.borrow_mut().take_changes();
         let written = self
             .storage
@@ -364,7 +365,7 @@ impl Shell {
             Ok(()) => {
                 self.arm_alarm();
                 self.admission.borrow_mut().committed(changes.sequence);
-                self.pace.borrow_mut().began(changes.leases.len(), now);
+                self.pace.borrow_mut().began();
                 self.await_durable();
                 for waiting in self.awaiting_commit.take() {
                     // A call that is gone needs no word.
@@ -383,9 +384,8 @@ impl Shell {
             if let Err(error) = durable.await {
                 return shell.write_failed(&error);
             }
-            let now = now();
-            shell.pace.borrow_mut().durable(now);
-            shell.write_in_time(now);
+            shell.pace.borrow_mut().durable();
+            shell.write_in_time(now());
         });
     }
 

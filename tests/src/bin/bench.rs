@@ -57,11 +57,11 @@ async fn run(chosen: &[String]) {
     if is_chosen("streams") {
         parts::streams(&stand).await;
     }
-    if is_chosen("crowds") {
-        parts::crowds(&stand).await;
-    }
     if is_chosen("queue") {
         parts::queue(&stand).await;
+    }
+    if is_chosen("crowds") {
+        parts::crowds(&stand).await;
     }
     if is_chosen("wake-ups") {
         parts::wake_ups(&stand).await;
