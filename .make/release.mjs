@@ -64,22 +64,26 @@ function assemble(folder) {
   fs.writeFileSync(into("gateway/variables"), `${variables.join("\n")}\n`);
   for (const privateUpstreams of [false, true]) {
     const rendered = renderConfig(wrangler, { run: ROOT, storage: "storage", host: "127.0.0.1", port: "8787", variables, privateUpstreams });
-    const config = portable(rendered, wrangler.assets, (from) => {
+    const { config, folders } = portable(rendered, (from) => {
       fs.copyFileSync(path.join(ROOT, from), into("gateway", path.basename(from)));
     });
+    for (const { from, to } of folders) fs.cpSync(from, into(to), { recursive: true });
+    fs.writeFileSync(into("gateway/folders"), folders.map(({ disk, to }) => `${disk}=${to}\n`).join(""));
     fs.writeFileSync(into(`gateway/${privateUpstreams ? "private" : "public"}.capnp`), config);
   }
-  fs.cpSync(wrangler.assets, into("pages"), { recursive: true });
   for (const file of ["LICENSE", "deploy/sluice.service", "docs/deployment.md", "docs/zh-CN/deployment.md"]) {
     fs.copyFileSync(path.join(ROOT, file), into(file));
   }
   const { devDependencies } = JSON.parse(fs.readFileSync(path.join(ROOT, "package.json"), "utf8"));
-  fs.writeFileSync(into("NOTICE"), `Sluice ${version}, Apache License 2.0 (LICENSE).\nbin/workerd is Cloudflare's workerd ${devDependencies.workerd}, Apache License 2.0, without its symbols.\npages/docs contains Swagger UI; its license lies beside it.\n`);
+  fs.writeFileSync(into("NOTICE"), `Sluice ${version}, Apache License 2.0 (LICENSE).\nbin/workerd is Cloudflare's workerd ${devDependencies.workerd}, Apache License 2.0, without its symbols.\npublic/docs contains Swagger UI; its license lies beside it. What the console contains is named in public/licenses.txt.\n`);
   fs.chmodSync(folder, 0o755);
 }
 
-/** The configuration with its files beside it and no path of this machine in it. */
-function portable(config, assets, copy) {
+/**
+ * The configuration with its files beside it and no path of this machine in it. Folders that it serves get their place
+ * in the release; the launcher tells workerd where that is.
+ */
+function portable(config, copy) {
   const seen = new Map();
   const moved = config.replace(/embed "([^"]+)"/g, (_, file) => {
     const base = path.basename(file);
@@ -88,9 +92,14 @@ function portable(config, assets, copy) {
     seen.set(base, file);
     return `embed ${JSON.stringify(base)}`;
   });
-  const clean = moved.replaceAll(JSON.stringify(assets), '"pages"');
+  const folders = [];
+  const clean = moved.replace(/\(name = "([^"]+)", disk = \(path = "(\/[^"]+)"/g, (_, disk, from) => {
+    const to = path.basename(from);
+    folders.push({ disk, from, to });
+    return `(name = "${disk}", disk = (path = "${to}"`;
+  });
   if (clean.includes(ROOT)) throw new Error("the configuration names a folder of this checkout");
-  return clean;
+  return { config: clean, folders };
 }
 
 /** The same bytes for the same contents, whoever packs them and when. */

@@ -25,12 +25,14 @@ const PAGES = [
   { name: "servers", path: "/servers", seen: "#page-title" },
   { name: "server", path: "/servers/{server}", seen: "dialog[open] .form-group" },
   { name: "server-new", path: "/servers/new", seen: "dialog[open] .form-group" },
-  { name: "keys", path: "/keys", seen: "#page-title" },
-  { name: "usage", path: "/usage?range=7d", seen: "#page-title" },
-  { name: "logs", path: "/logs", seen: "#page-title" },
-  { name: "log", path: "/logs/{log}", seen: "#page-title" },
-  { name: "playground", path: "/playground", seen: "#page-title" },
-  { name: "audit", path: "/audit", seen: "#page-title" },
+  { name: "keys", path: "/keys", seen: ".keys-table" },
+  { name: "key-new", path: "/keys?new=1", seen: "#key-name" },
+  { name: "usage", path: "/usage?range=7d", seen: ".uplot" },
+  { name: "usage-wait", path: "/usage?range=7d&group_by=nothing&measure=wait", seen: ".uplot" },
+  { name: "logs", path: "/logs", seen: ".logs-table" },
+  { name: "log", path: "/logs/{log}", seen: ".logs-timeline" },
+  { name: "playground", path: "/playground", seen: ".playground-composer" },
+  { name: "audit", path: "/audit", seen: ".audit-entry" },
   { name: "lost", path: "/nothing-here", seen: "#page-title" },
 ];
 
@@ -162,7 +164,7 @@ async function openTab(call, listeners, { language, theme, width, height }) {
     if (from !== sessionId) return;
     if (method === "Runtime.exceptionThrown") complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
     if (method === "Runtime.consoleAPICalled" && params.type === "error") complaints.push(params.args.map((one) => one.value ?? one.description).join(" "));
-    if (method === "Log.entryAdded" && params.entry.level === "error" && !/\/api\//.test(params.entry.url ?? "")) complaints.push(`${params.entry.text} ${params.entry.url ?? ""}`);
+    if (method === "Log.entryAdded" && params.entry.level === "error" && !/\/api\/|favicon/.test(params.entry.url ?? "")) complaints.push(`${params.entry.text} ${params.entry.url ?? ""}`);
   };
   listeners.add(listener);
   for (const domain of ["Page", "Runtime", "Log"]) await ask(`${domain}.enable`);

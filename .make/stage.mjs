@@ -21,10 +21,15 @@ const DAY_MS = 24 * HOUR_MS;
 const HISTORY_DAYS = 31;
 /** Numbers that look random and are the same each time. */
 let seed = 42;
-const random = () => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648;
+function random() {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+}
 
 const SERVERS = [
-  { name: "openai-primary", models: ["gpt-5", "gpt-5-mini"], rpm_limit: 90, tpm_limit: 60_000, max_concurrency: 16, queue_max: 60 },
+  { name: "openai-primary", models: ["gpt-5", "gpt-5-pro"], rpm_limit: 90, tpm_limit: 60_000, max_concurrency: 16, queue_max: 60 },
   { name: "azure-eastus", models: ["gpt-5-mini", "text-embedding-3-*"], rpm_limit: 600, tpm_limit: 400_000, max_concurrency: null, overflow: "next_server" },
   { name: "claude-team", models: ["claude-sonnet-5", "claude-haiku-5"], rpm_limit: 240, tpm_limit: 160_000, max_concurrency: 12 },
   { name: "本地推理集群", models: ["qwen3-72b", "deepseek-v4"], rpm_limit: null, tpm_limit: null, max_concurrency: 4, queue_timeout_ms: 120_000 },
@@ -39,7 +44,7 @@ const KEYS = [
   { name: "former contractor", app: "contractor", models: [], enabled: false },
 ];
 const TRAFFIC = [
-  { server: 0, model: "gpt-5", app: "support-bot", perMinute: 104 },
+  { server: 0, model: "gpt-5", app: "support-bot", perMinute: 93 },
   { server: 1, model: "gpt-5-mini", app: "web-search", perMinute: 150 },
   { server: 2, model: "claude-sonnet-5", app: "support-bot", perMinute: 60 },
   { server: 3, model: "qwen3-72b", app: "labeling", perMinute: 40 },

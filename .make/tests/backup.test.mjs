@@ -125,6 +125,18 @@ test("failures of a backup and of a restore leave no half file and say what is t
   }
 });
 
+test("a database that is too large to be one text is refused both ways, and nothing is left", async (t) => {
+  for (const verb of ["backup", "restore"]) {
+    const w = world(t, { account, environment: { FILE: "it.sql" } });
+    w.there.backupBytesMax = 100;
+    if (verb === "restore") fs.writeFileSync(path.join(w.root, "it.sql"), seal(dumpOf(1)));
+    assert.equal(await w.run(verb), 1);
+    assert.match(w.said(), /more than 100 bytes as SQL/);
+    assert.deepEqual(w.changes(), []);
+    assert.equal(fs.existsSync(path.join(w.root, "it.sql")), verb === "restore");
+  }
+});
+
 test("backup and restore ask first, and a backup never replaces a file", async (t) => {
   for (const verb of ["backup", "restore"]) {
     const w = world(t, { account, environment: { YES: "", FILE: "it.sql" } });

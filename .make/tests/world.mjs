@@ -45,6 +45,7 @@ export function world(test, { account = {}, environment = {}, file, gateway = {}
     say: (text) => said.push(text),
     now: Date.now,
     smokeMsMax: 50,
+    backupBytesMax: 10_000_000,
     ask: null,
     async fetch(url, init) {
       requests.push({ url, init });

@@ -59,7 +59,7 @@ function answers() {
     return {};
   }
   if (call.startsWith("secret list")) {
-    if (!account.worker) return fail("This Worker does not exist on your account. [code: 10007]");
+    if (!account.worker) return fail('✘ [ERROR] Worker "sluice-production" (env: production) not found.');
     return { text: JSON.stringify(Object.keys(account.secrets).map((name) => ({ name, type: "secret_text" }))) };
   }
   if (call.startsWith("deploy --dry-run")) return {};

@@ -1,15 +1,18 @@
 // Draws charts with uPlot: time on the x axis, bars on top of each other or lines. Colours are those of the
 // page, figures and times are written by the rules of its language. Loaded by the first page with a chart.
 import uPlot from "uplot";
+import { pointer } from "./pointer.js";
 
 const HEIGHT = 220;
+/** Of a chart that has no legend of its own. */
+const TALL = 300;
 const PALETTE = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 /** A chart inside an element: `draw(options)` as often as something changes, then `destroy()`. */
 export function chart(element) {
   let plot;
   let options;
-  const size = () => ({ width: Math.max(element.clientWidth, 120), height: HEIGHT });
+  const size = () => ({ width: Math.max(element.clientWidth, 120), height: options?.pointer ? TALL : HEIGHT });
   const observer = new ResizeObserver(() => plot?.setSize(size()));
   observer.observe(element);
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -58,7 +61,8 @@ function settings(element, options, size) {
     ...size,
     padding: [8, 8, 0, 0],
     cursor: { points: { show: !stacked, size: 8 }, x: true, y: false, drag: { x: false, y: false } },
-    legend: { live: true },
+    legend: options.pointer ? { show: false } : { live: true },
+    plugins: options.pointer ? [pointer({ names: names.map((name) => `--chart-${name}`), labels: series.map(([label]) => label), values: series.map(([, list]) => list), write, time: times.full, total: stacked ? options.total : "" })] : [],
     scales: { x: { time: true, range: (_plot, from, to) => [from - step / 2, to + step / 2] }, y: { range: (_plot, _from, to) => [0, to > 0 ? to * 1.08 : 1] } },
     axes: [
       { ...axis, grid: { show: false }, space: 72, size: 28, values: (_plot, ticks) => ticks.map(times.tick) },
@@ -111,16 +115,17 @@ function spans(locale) {
 }
 
 function dates(locale, step, seconds) {
-  const format = (fields) => new Intl.DateTimeFormat(locale, { hourCycle: "h23", ...fields });
+  // Days of statistics are days of UTC, whatever the time zone here.
+  const zone = step >= 86_400 ? { timeZone: "UTC" } : {};
+  const format = (fields) => new Intl.DateTimeFormat(locale, { hourCycle: "h23", ...zone, ...fields });
   const day = format({ month: "short", day: "numeric" });
   const time = format({ hour: "2-digit", minute: "2-digit" });
   const full = step >= 86_400 ? format({ dateStyle: "medium" }) : format({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
-  const long = seconds.length && seconds.at(-1) - seconds[0] > 2 * 86_400;
   const at = (formatter) => (second) => formatter.format(new Date(second * 1000));
   const tick = (second) => {
     const date = new Date(second * 1000);
     const midnight = date.getHours() === 0 && date.getMinutes() === 0;
-    return (long || midnight ? day : time).format(date);
+    return (midnight || step >= 86_400 ? day : time).format(date);
   };
   return { tick, full: at(full) };
 }

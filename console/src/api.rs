@@ -48,14 +48,19 @@ pub struct UsageReport {
     pub totals: UsageFigures,
 }
 
+/// The text of an object or a list.
+pub async fn get_text(path: &str) -> Result<String, Failure> {
+    call("GET", path, None, None).await
+}
+
 /// Reads an object or a list.
 pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Failure> {
-    read(call("GET", path, None, None).await?)
+    parse(call("GET", path, None, None).await?)
 }
 
 /// Sends an object and reads the answer.
 pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Failure> {
-    read(call("POST", path, Some(json(body)?), None).await?)
+    parse(call("POST", path, Some(json(body)?), None).await?)
 }
 
 /// Replaces an object; `version` refuses to overwrite somebody else's change.
@@ -64,7 +69,7 @@ pub async fn put<T: DeserializeOwned>(
     body: &impl Serialize,
     version: Option<u64>,
 ) -> Result<T, Failure> {
-    read(call("PUT", path, Some(json(body)?), version).await?)
+    parse(call("PUT", path, Some(json(body)?), version).await?)
 }
 
 /// Changes fields of an object; `version` as for [`put`].
@@ -73,7 +78,7 @@ pub async fn patch<T: DeserializeOwned>(
     body: &impl Serialize,
     version: Option<u64>,
 ) -> Result<T, Failure> {
-    read(call("PATCH", path, Some(json(body)?), version).await?)
+    parse(call("PATCH", path, Some(json(body)?), version).await?)
 }
 
 /// Deletes an object; `version` as for [`put`].
@@ -84,7 +89,7 @@ pub async fn delete(path: &str, version: Option<u64>) -> Result<(), Failure> {
 /// Who is signed in. Nobody is no failure.
 pub async fn whoami() -> Result<Option<SessionView>, Failure> {
     match fetch::send("GET", "/api/session", None, None).await {
-        Ok(answer) => read(answer).map(Some),
+        Ok(answer) => parse(answer).map(Some),
         Err(failure) if failure.kind == Kind::Expired => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -93,7 +98,7 @@ pub async fn whoami() -> Result<Option<SessionView>, Failure> {
 /// Exchanges a token for the session cookie.
 pub async fn sign_in(token: &str) -> Result<SessionView, Failure> {
     let body = serde_json::json!({ "token": token }).to_string();
-    read(fetch::send("POST", "/api/session", Some(body), None).await?)
+    parse(fetch::send("POST", "/api/session", Some(body), None).await?)
 }
 
 /// Ends the session.
@@ -105,7 +110,7 @@ pub async fn sign_out() -> Result<(), Failure> {
 
 /// What `GET /health/ready` says; it answers 503 with the same object.
 pub async fn readiness() -> Result<ReadyView, Failure> {
-    read(fetch::text("/health/ready").await?)
+    parse(fetch::text("/health/ready").await?)
 }
 
 async fn call(
@@ -126,7 +131,8 @@ fn json(body: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(body).map_err(|_error| Failure::unreadable(0))
 }
 
-fn read<T: DeserializeOwned>(answer: String) -> Result<T, Failure> {
+/// The object that an answer's text stands for.
+pub fn parse<T: DeserializeOwned>(answer: String) -> Result<T, Failure> {
     let answer = if answer.is_empty() {
         Value::Null.to_string()
     } else {

@@ -2,6 +2,8 @@
 //!
 //! Owns the start: the global signals, and what is drawn in place of the splash. Nothing of a page is here.
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;

@@ -7,11 +7,14 @@
 use gateway::admin_api::{KeyState, LiveView, ServerView};
 
 use crate::figures::ratio;
+use crate::series::sort_by;
 
 /// From this share of errors on a server is failing.
 const FAILING_RATIO: f64 = 0.05;
 /// Fewer requests say nothing about a share.
 const FAILING_REQUESTS_MIN: u64 = 20;
+/// So many attempts to move rows have failed in a row that somebody should look.
+const JOURNAL_FAILURES_MIN: u64 = 3;
 
 /// What is the matter with a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +25,11 @@ pub enum Matter {
     Failing {
         /// 0 to 1
         ratio: f64,
+    },
+    /// Rows of its log cannot be moved to the database.
+    JournalStuck {
+        /// That wait.
+        rows: u64,
     },
     /// A limit is 0: everything waits.
     Paused,
@@ -84,6 +92,7 @@ pub fn notices(
         let matters = [
             (server.key_state == KeyState::MustBeEnteredAgain).then_some(Matter::KeyUnreadable),
             recent.and_then(failing),
+            present.and_then(journal_stuck),
             is_paused(server).then_some(Matter::Paused),
             present.and_then(|live| backing_off(live, now_ms)),
             present.and_then(|live| slow(server, live)),
@@ -94,7 +103,9 @@ pub fn notices(
             matter,
         }));
     }
-    notices.sort_by_key(|notice| !notice.matter.is_grave());
+    sort_by(&mut notices, &|a, b| {
+        b.matter.is_grave().cmp(&a.matter.is_grave())
+    });
     notices
 }
 
@@ -109,6 +120,13 @@ pub fn is_paused(server: &ServerView) -> bool {
 pub fn backing_off(live: &LiveView, now_ms: u64) -> Option<Matter> {
     let until_ms = crate::range::milliseconds(live.paused_until.as_deref()?)?;
     (until_ms > now_ms).then_some(Matter::BackingOff { until_ms })
+}
+
+/// One failure is nothing: the next attempt comes soon.
+fn journal_stuck(live: &LiveView) -> Option<Matter> {
+    let rows = live.journal_rows;
+    (live.journal_failures >= JOURNAL_FAILURES_MIN && rows > 0)
+        .then_some(Matter::JournalStuck { rows })
 }
 
 fn failing(recent: &Recent) -> Option<Matter> {
@@ -148,7 +166,7 @@ mod tests {
         let json = serde_json::json!({
             "server_id": id, "name": id, "enabled": true, "queue_length": 0, "queue_oldest_wait_ms": 0, "in_flight": 0,
             "rpm_used": 0, "rpm_limit": 10, "tpm_used": 0, "tpm_limit": null, "max_concurrency": null,
-            "next_grant_in_ms": null, "paused_until": null, "journal_rows": 0, "config_version": 1, "probing": false,
+            "next_grant_in_ms": null, "paused_until": null, "journal_rows": 0, "journal_failures": 0, "config_version": 1, "probing": false,
             "wake_late_ms_p99": 0, "wake_late_ms_max": 0,
         });
         serde_json::from_value(json).unwrap()
@@ -199,6 +217,18 @@ mod tests {
         assert_eq!(of(&recent(100, 5)), [Matter::Failing { ratio: 0.05 }]);
         assert_eq!(of(&recent(100, 4)), []);
         assert_eq!(of(&recent(19, 19)), []);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_moved_counts_from_the_third_attempt_on() {
+        let mut present = live("a");
+        (present.journal_rows, present.journal_failures) = (7, 2);
+        assert_eq!(matters(&server("a"), &present, &[]), []);
+        present.journal_failures = 3;
+        assert_eq!(
+            matters(&server("a"), &present, &[]),
+            [Matter::JournalStuck { rows: 7 }]
+        );
     }
 
     #[test]

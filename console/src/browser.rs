@@ -3,6 +3,7 @@
 //! Owns the few calls into the browser that everything else is made of, each of which cannot fail or says
 //! so with None. Where a browser refuses (storage switched off, say) the console goes on without.
 
+use crate::reactive::create_effect;
 use futures::channel::oneshot;
 use js_sys::{Function, Promise, Reflect};
 use sycamore::prelude::*;

@@ -64,6 +64,8 @@ pub enum Icon {
     Send,
     Link,
     Code,
+    Rise,
+    Fall,
 }
 
 impl Icon {
@@ -128,6 +130,8 @@ impl Icon {
             Self::Send => "send-horizontal",
             Self::Link => "link",
             Self::Code => "code-xml",
+            Self::Rise => "arrow-up",
+            Self::Fall => "arrow-down",
         }
     }
 }

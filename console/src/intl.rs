@@ -87,6 +87,31 @@ pub fn short_date_time(milliseconds: u64) -> String {
     date(milliseconds, "short-date-time", &options)
 }
 
+/// Date without the year, and time of day with seconds.
+#[must_use]
+pub fn stamp(milliseconds: u64) -> String {
+    let options = [
+        ("month", "short"),
+        ("day", "numeric"),
+        ("hour", "2-digit"),
+        ("minute", "2-digit"),
+        ("second", "2-digit"),
+    ];
+    date(milliseconds, "stamp", &options)
+}
+
+/// The time of day to the millisecond.
+#[must_use]
+pub fn precise_time_of_day(milliseconds: u64) -> String {
+    let options = [
+        ("hour", "2-digit"),
+        ("minute", "2-digit"),
+        ("second", "2-digit"),
+        ("fractionalSecondDigits", "3"),
+    ];
+    date(milliseconds, "precise-time", &options)
+}
+
 /// The date alone.
 #[must_use]
 pub fn day(milliseconds: u64) -> String {
@@ -95,6 +120,40 @@ pub fn day(milliseconds: u64) -> String {
         "day",
         &[("month", "short"), ("day", "numeric")],
     )
+}
+
+/// The date with its weekday and year.
+#[must_use]
+pub fn long_day(milliseconds: u64) -> String {
+    let options = [
+        ("weekday", "long"),
+        ("year", "numeric"),
+        ("month", "long"),
+        ("day", "numeric"),
+    ];
+    date(milliseconds, "long-day", &options)
+}
+
+/// The date of a day of statistics: these are days of UTC, whatever the time zone here.
+#[must_use]
+pub fn utc_day(milliseconds: u64) -> String {
+    let options = [("month", "short"), ("day", "numeric"), ("timeZone", "UTC")];
+    date(milliseconds, "utc-day", &options)
+}
+
+/// Date and time of day to the millisecond.
+#[must_use]
+pub fn precise_time(milliseconds: u64) -> String {
+    let options = [
+        ("year", "numeric"),
+        ("month", "short"),
+        ("day", "numeric"),
+        ("hour", "2-digit"),
+        ("minute", "2-digit"),
+        ("second", "2-digit"),
+        ("fractionalSecondDigits", "3"),
+    ];
+    date(milliseconds, "precise", &options)
 }
 
 /// The time of day with seconds.

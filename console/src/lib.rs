@@ -14,15 +14,27 @@
 )]
 
 pub mod attention;
+pub mod audit_detail;
 pub mod errors;
 pub mod figures;
 pub mod i18n;
 pub mod icons;
+pub mod keys_form;
+pub mod keys_snippets;
+pub mod logs_query;
+pub mod logs_timeline;
+pub mod playground_answer;
+pub mod playground_events;
+pub mod playground_request;
 pub mod query;
 pub mod range;
 pub mod route;
 pub mod series;
 pub mod server_form;
+pub mod usage_series;
+pub mod usage_table;
+pub mod usage_view;
+pub mod usage_window;
 
 #[cfg(target_arch = "wasm32")]
 pub mod api;
@@ -40,6 +52,8 @@ pub mod navigation;
 pub mod pages;
 #[cfg(target_arch = "wasm32")]
 pub mod preferences;
+#[cfg(target_arch = "wasm32")]
+pub mod reactive;
 #[cfg(target_arch = "wasm32")]
 pub mod remote;
 #[cfg(target_arch = "wasm32")]

@@ -17,6 +17,8 @@ pub mod playground;
 pub mod servers;
 pub mod usage;
 
+use crate::reactive::{create_effect, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::browser::{document, focus_first, window};

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 
+use crate::reactive::create_effect;
 use sycamore::prelude::*;
 
 use crate::browser::{document, store, stored, window};

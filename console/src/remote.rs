@@ -4,7 +4,9 @@
 //! changes; polled while somebody looks. Invariant: what is on screen stays until something newer is there,
 //! and nothing is asked for after the page is gone or while its tab is hidden.
 
+use crate::reactive::create_effect;
 use serde::de::DeserializeOwned;
+use std::rc::Rc;
 use sycamore::prelude::*;
 
 use crate::api;
@@ -99,24 +101,59 @@ impl<T: 'static> Remote<T> {
     }
 }
 
+/// What becomes of an answer's text; whether it was fine. The code around is there once, not per type.
+type Take = Rc<dyn Fn(Result<String, Failure>) -> bool>;
+
+fn taker<T: DeserializeOwned + 'static>(remote: Remote<T>) -> Take {
+    Rc::new(move |answer| remote.take(answer.and_then(api::parse)))
+}
+
 /// Loads what a path answers; again when a signal that the path was made of changes. What could not be
 /// reached is tried again by itself.
 pub fn load<T: DeserializeOwned + 'static>(path: impl Fn() -> String + 'static) -> Remote<T> {
     let remote = Remote::new();
+    drive_load(Box::new(path), remote.round, remote.busy, taker(remote));
+    remote
+}
+
+fn drive_load(path: Box<dyn Fn() -> String>, round: Signal<u32>, busy: Signal<bool>, take: Take) {
     create_effect(move || {
         let path = path();
-        remote.round.track();
+        round.track();
+        let take = take.clone();
         spawn(async move {
-            remote.busy.set(true);
+            busy.set(true);
             loop {
-                let answer = api::get(&path).await;
+                let answer = api::get_text(&path).await;
                 let lost = matches!(&answer, Err(failure) if failure.kind == Kind::Offline);
-                remote.take(answer);
+                take(answer);
                 if !lost {
                     return;
                 }
                 sleep(RETRY_MS).await;
             }
+        });
+    });
+}
+
+/// Loads what a future brings, such as several answers put together; else as [`load`].
+pub fn load_by<T: 'static, F: Future<Output = Result<T, Failure>> + 'static>(
+    ask: impl Fn() -> F + Clone + 'static,
+) -> Remote<T> {
+    let remote = Remote::new();
+    create_effect(move || {
+        remote.round.track();
+        let first = ask();
+        let again = ask.clone();
+        spawn(async move {
+            remote.busy.set(true);
+            let mut answer = first.await;
+            while matches!(&answer, Err(failure) if failure.kind == Kind::Offline) {
+                remote.take(answer);
+                sleep(RETRY_MS).await;
+                answer = again().await;
+            }
+            remote.take(answer);
         });
     });
     remote
@@ -129,16 +166,22 @@ pub fn poll<T: DeserializeOwned + 'static>(
     path: impl Fn() -> String + 'static,
 ) -> Remote<T> {
     let remote = Remote::new();
+    drive_poll(pause_ms, Box::new(path), remote.round, taker(remote));
+    remote
+}
+
+fn drive_poll(pause_ms: u32, path: Box<dyn Fn() -> String>, round: Signal<u32>, take: Take) {
     create_effect(move || {
         let path = path();
-        remote.round.track();
+        round.track();
+        let take = take.clone();
         spawn(async move {
             let mut pause = pause_ms;
             loop {
                 while document().hidden() {
                     next_event(&document(), "visibilitychange").await;
                 }
-                let fine = remote.take(api::get(&path).await);
+                let fine = take(api::get_text(&path).await);
                 pause = if fine {
                     pause_ms
                 } else {
@@ -148,5 +191,4 @@ pub fn poll<T: DeserializeOwned + 'static>(
             }
         });
     });
-    remote
 }

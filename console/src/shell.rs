@@ -14,6 +14,8 @@ pub mod logo;
 pub mod sidebar;
 pub mod sign_in;
 
+use crate::reactive::create_effect;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::components::{Dialog, IconButton, Shape, render};

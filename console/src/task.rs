@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::future::Future;
 
-use futures::future::{AbortHandle, abortable};
+use futures::future::{AbortHandle, LocalBoxFuture, abortable};
 use sycamore::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -81,6 +81,11 @@ impl Tasks {
 }
 
 fn start(future: impl Future<Output = ()> + 'static) -> AbortHandle {
+    start_boxed(Box::pin(future))
+}
+
+/// Of one type, so that the code around a future is there once and not per future.
+fn start_boxed(future: LocalBoxFuture<'static, ()>) -> AbortHandle {
     let (future, handle) = abortable(future);
     spawn_local(async move {
         let _ = future.await;

@@ -4,11 +4,17 @@
 //! (`desk`): somebody sits at a browser before a gateway, signs in, and finds controls by role and name. Each
 //! test has a page of its own, so nothing of one (session, language, colours) is seen by another.
 
+mod audit;
 mod desk;
+mod keys;
 mod load;
+mod logs;
 mod overview;
+mod playground;
 mod servers;
 mod shell;
+mod traffic;
+mod usage;
 
 use libtest_mimic::Trial;
 
@@ -18,7 +24,12 @@ pub(crate) fn browser_trials() -> Vec<Trial> {
         shell::trials(),
         overview::trials(),
         servers::trials(),
+        keys::trials(),
+        playground::trials(),
+        audit::trials(),
         load::trials(),
+        usage::trials(),
+        logs::trials(),
     ]
     .into_iter()
     .flatten()

@@ -22,6 +22,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         pages_and_files_have_the_headers_of_the_table_and_no_others_of_that_kind,
         pages_are_found_under_one_path_and_lead_there_from_others,
         own_answers_run_nothing_and_are_kept_by_nobody,
+        files_are_compressed_for_whoever_takes_it_and_those_with_a_hash_are_kept_for_ever,
+        a_navigation_to_any_page_of_the_console_gets_the_page_and_other_requests_do_not,
     ]
 }
 
@@ -160,6 +162,93 @@ async fn own_answers_run_nothing_and_are_kept_by_nobody() {
         }
         assert_eq!(answer.header(HTTPS_ONLY), None);
     }
+}
+
+async fn files_are_compressed_for_whoever_takes_it_and_those_with_a_hash_are_kept_for_ever() {
+    let gateway = gateway().await;
+    let page = gateway.request("GET", "/").send().await.expect(200).text();
+    let names: Vec<&str> = page
+        .split('"')
+        .filter(|part| part.starts_with("/assets/"))
+        .collect();
+    assert!(names.len() >= 4, "{page}");
+    for path in names {
+        let plain = gateway.request("GET", path).send().await.expect(200);
+        assert_eq!(plain.header("content-encoding"), None, "{path}");
+        assert_eq!(
+            plain.header("cache-control"),
+            Some("public, max-age=31536000, immutable"),
+            "{path}"
+        );
+        for (accepted, encoding) in [
+            ("br, gzip", Some("br")),
+            ("gzip", Some("gzip")),
+            ("br;q=0, identity", None),
+        ] {
+            let asked = gateway
+                .request("GET", path)
+                .header("accept-encoding", accepted);
+            let answer = asked.send().await.expect(200);
+            assert_eq!(
+                answer.header("content-encoding"),
+                encoding,
+                "{path} for {accepted}"
+            );
+            assert_eq!(answer.header("vary"), Some("accept-encoding"), "{path}");
+            assert_eq!(
+                answer.header("content-type"),
+                plain.header("content-type"),
+                "{path}"
+            );
+            if encoding.is_some() {
+                assert!(
+                    answer.body.len() < plain.body.len(),
+                    "{path} for {accepted}"
+                );
+                assert_ne!(answer.header("etag"), plain.header("etag"), "{path}");
+            } else {
+                assert_eq!(answer.body, plain.body, "{path}");
+            }
+        }
+    }
+    let page = gateway.request("GET", "/").send().await.expect(200);
+    assert_eq!(
+        page.header("cache-control"),
+        Some("public, max-age=0, must-revalidate")
+    );
+}
+
+async fn a_navigation_to_any_page_of_the_console_gets_the_page_and_other_requests_do_not() {
+    let gateway = gateway().await;
+    let page = gateway.request("GET", "/").send().await.expect(200).text();
+    for path in ["/servers/new", "/logs/req_1", "/nothing/at/all?x=1"] {
+        for (name, value) in [
+            ("sec-fetch-mode", "navigate"),
+            ("accept", "text/html,*/*;q=0.8"),
+        ] {
+            let answer = gateway
+                .request("GET", path)
+                .header(name, value)
+                .send()
+                .await
+                .expect(200);
+            assert_eq!(answer.text(), page, "{path} with {name}");
+        }
+        gateway
+            .request("GET", path)
+            .send()
+            .await
+            .expect_error(404, "not_found");
+        let script = gateway
+            .request("GET", path)
+            .header("sec-fetch-mode", "cors")
+            .header("accept", "text/html");
+        script.send().await.expect_error(404, "not_found");
+    }
+    let api = gateway
+        .request("GET", "/api/nothing")
+        .header("sec-fetch-mode", "navigate");
+    api.send().await.expect_error(404, "not_found");
 }
 
 async fn docs_lists_every_operation_and_sends_an_authorised_request_without_leaving_its_origin() {

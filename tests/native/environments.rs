@@ -23,7 +23,7 @@ fn parse(text: &str) -> Tables {
     let mut table = String::new();
     for line in text.lines().map(str::trim) {
         if let Some(header) = line.strip_prefix('[') {
-            table = header.trim_matches(['[', ']']).to_owned();
+            header.trim_matches(['[', ']']).clone_into(&mut table);
             tables.entry(table.clone()).or_default();
         } else if let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
             let settings = tables.entry(table.clone()).or_default();
@@ -144,7 +144,7 @@ fn an_environment_that_lacks_anything_is_noticed() {
     ];
     for (there, instead) in changes {
         assert!(whole.contains(there), "wrangler.toml has: {there}");
-        let changed = whole.replacen(there, instead, 1);
-        assert!(!problems(&changed).is_empty(), "nobody notices: {there}");
+        let broken = whole.replacen(there, instead, 1);
+        assert!(!problems(&broken).is_empty(), "nobody notices: {there}");
     }
 }

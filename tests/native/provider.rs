@@ -3,13 +3,14 @@
 //! The black-box tests judge the gateway by what this provider records, so its
 //! own behaviour is tested first.
 
-use std::time::{Duration, Instant};
+mod windows;
+
+use std::time::Instant;
 
 use gateway_tests::harness::raw::{self, Connection, Reply};
 use gateway_tests::harness::{SOON, runtime, sse_events, within};
 use gateway_tests::provider::{
-    Limit, Options, Outcome, Provider, WINDOW, completion_text, largest_window, prompt_tokens,
-    windows,
+    Limit, Options, Outcome, Provider, WINDOW, completion_text, prompt_tokens,
 };
 use serde_json::{Value, json};
 
@@ -454,24 +455,6 @@ fn control_endpoints_show_the_ledger_and_open_gates() {
 }
 
 #[test]
-fn largest_window_counts_half_open_windows() {
-    let start = Instant::now();
-    let at = |seconds: u64, weight: u64| (start + Duration::from_secs(seconds), weight);
-    let minute = Duration::from_mins(1);
-    assert_eq!(largest_window([], minute), 0);
-    assert_eq!(
-        largest_window([at(0, 1), at(59, 1), at(60, 1)], minute),
-        2,
-        "60 s later is a new window"
-    );
-    assert_eq!(
-        largest_window([at(60, 5), at(0, 7), at(30, 1)], minute),
-        8,
-        "order does not matter"
-    );
-}
-
-#[test]
 fn wish_for_the_first_requests_is_kept_for_those_of_one_body_only() {
     run(async {
         let provider = Provider::start();
@@ -482,15 +465,6 @@ fn wish_for_the_first_requests_is_kept_for_those_of_one_body_only() {
         }
         assert_eq!(statuses, [429, 429, 429, 200, 429, 200]);
     });
-}
-
-#[test]
-fn windows_are_told_for_each_arrival() {
-    let start = Instant::now();
-    let at = |seconds: u64| start + Duration::from_secs(seconds);
-    let arrivals = [(at(61), 1), (at(0), 2), (at(60), 1), (at(59), 4)];
-    let told: Vec<_> = windows(arrivals, Duration::from_mins(1)).collect();
-    assert_eq!(told, [(at(0), 2), (at(59), 6), (at(60), 5), (at(61), 6)]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns the small labels of state. The word carries the meaning; the colour and the dot only repeat it.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 /// What a state means for somebody who looks after the gateway.

@@ -3,6 +3,7 @@
 //! Owns the looks and states of everything that is pressed. A busy button keeps its width, says so to screen
 //! readers and cannot be pressed again; an icon's button has its name in words.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::browser::Text;

@@ -2,6 +2,7 @@
 //!
 //! Owns the frame of a page: its heading with actions, and cards that group what belongs together.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::Render;

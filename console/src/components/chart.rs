@@ -3,6 +3,8 @@
 //! Owns the frame round a chart: its title for readers, its loading, and the same figures as a table. The
 //! drawing is `scripts/charts.js`, which is fetched by the first page that has a chart. Knows no API.
 
+use crate::reactive::{create_effect, create_selector};
+use console_macros::view;
 use js_sys::{Array, Object, Reflect};
 use sycamore::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
@@ -46,6 +48,15 @@ pub struct Figure {
     pub step: Step,
 }
 
+/// How a chart is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// With a legend of its own that tells the values under the pointer.
+    Legend,
+    /// Taller, with a small table beside the pointer: the page brings its own legend.
+    Pointer,
+}
+
 /// `Chart(label=…, measure=Measure::Count, draw=Draw::Stacked, figure=figure, tones=&["accent", "bad"])`.
 /// `tones` name the colours in order (`accent`, `good`, `warning`, `bad`, `neutral`, or `1` to `8` of the
 /// palette); without them the palette's own order is taken.
@@ -56,6 +67,7 @@ pub fn Chart(
     draw: Draw,
     figure: ReadSignal<Figure>,
     #[prop(default = &[])] tones: &'static [&'static str],
+    #[prop(default = Frame::Legend)] frame: Frame,
 ) -> View {
     let node = create_node_ref();
     let drawn: Signal<Option<JsValue>> = create_signal(None);
@@ -73,7 +85,7 @@ pub fn Chart(
     });
     create_effect(move || {
         let _ = theme();
-        let options = options(figure, measure, draw, tones);
+        let options = options(figure, measure, draw, tones, frame);
         if let Some(chart) = drawn.get_clone() {
             call(&chart, "draw", &[options]);
         }
@@ -85,8 +97,12 @@ pub fn Chart(
     });
     let name = label.clone();
     let empty = create_selector(move || figure.with(is_empty));
+    let class = match frame {
+        Frame::Legend => "chart",
+        Frame::Pointer => "chart is-pointer",
+    };
     view! {
-        div(class="chart") {
+        div(class=class) {
             div(class="chart-canvas", r#ref=node, role="img", aria-label=move || name.get_clone())
             (if empty.get() { view! { p(class="chart-empty") { (common::no_data()) } } } else { View::new() })
             details(class="chart-table") {
@@ -113,7 +129,13 @@ async fn module() -> Option<JsValue> {
     JsFuture::from(promise).await.ok()
 }
 
-fn options(figure: ReadSignal<Figure>, measure: Measure, draw: Draw, tones: &[&str]) -> JsValue {
+fn options(
+    figure: ReadSignal<Figure>,
+    measure: Measure,
+    draw: Draw,
+    tones: &[&str],
+    frame: Frame,
+) -> JsValue {
     let fields = Object::new();
     let set = |name: &str, value: JsValue| {
         let _ = Reflect::set(&fields, &JsValue::from_str(name), &value);
@@ -147,6 +169,8 @@ fn options(figure: ReadSignal<Figure>, measure: Measure, draw: Draw, tones: &[&s
     set("tones", tones.into());
     set("stacked", JsValue::from_bool(draw == Draw::Stacked));
     set("span", JsValue::from_bool(measure == Measure::Span));
+    set("pointer", JsValue::from_bool(frame == Frame::Pointer));
+    set("total", JsValue::from_str(common::sum()));
     set("locale", JsValue::from_str(locale().tag()));
     fields.into()
 }
@@ -191,7 +215,7 @@ fn row(figure: &Figure, index: usize, bucket: u64, measure: Measure) -> Option<V
     let step = figure.step;
     let time = move || {
         if step == Step::Day {
-            intl::day(bucket)
+            intl::utc_day(bucket)
         } else {
             intl::short_date_time(bucket)
         }

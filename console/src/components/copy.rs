@@ -2,6 +2,7 @@
 //!
 //! Owns copying text to the clipboard, with an answer that is seen and read out.
 
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -11,11 +12,12 @@ use crate::i18n::common;
 use crate::icons::Icon;
 use crate::task::use_tasks;
 
-/// `CopyButton(text=move || key.get_clone())`; `label` in place of "Copy".
+/// `CopyButton(text=move || key.get_clone())`; `label` in place of "Copy"; `noted` becomes true when it was copied.
 #[component(inline_props)]
 pub fn CopyButton(
     #[prop(setter(into))] text: Text,
     #[prop(default = common::copy.into(), setter(into))] label: Text,
+    #[prop(default, setter(strip_option))] noted: Option<Signal<bool>>,
 ) -> View {
     let copied = create_signal(false);
     let tasks = use_tasks();
@@ -28,6 +30,9 @@ pub fn CopyButton(
                 return;
             }
             copied.set(true);
+            if let Some(noted) = noted {
+                noted.set(true);
+            }
             sleep(2_000).await;
             copied.set(false);
         });

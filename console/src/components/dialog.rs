@@ -6,9 +6,11 @@
 
 use std::rc::Rc;
 
+use crate::reactive::{create_effect, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlDialogElement, KeyboardEvent, MouseEvent, SubmitEvent};
+use web_sys::{Event, HtmlDialogElement, KeyboardEvent, MouseEvent, SubmitEvent};
 
 use super::{Button, Field, IconButton, Kind, TextInput};
 use crate::browser::{Text, focus};
@@ -69,6 +71,7 @@ pub fn Dialog(
         Shape::Side => "dialog is-side",
         Shape::Drawer => "dialog is-drawer",
     };
+    let closed = on_close.clone();
     let (closing, beside, button) = (on_close.clone(), on_close.clone(), on_close);
     let name = title.clone();
     view! {
@@ -82,6 +85,13 @@ pub fn Dialog(
                     event.prevent_default();
                     event.stop_propagation();
                     closing();
+                }
+            },
+            on:close=move |event: Event| {
+                // The browser did not let itself be kept from it: what is unsaved is asked about nevertheless.
+                if event.target() == event.current_target() && open.get_untracked() {
+                    show(node, true);
+                    closed();
                 }
             },
             on:mousedown=move |event: MouseEvent| {
@@ -116,10 +126,10 @@ fn show(node: NodeRef, wanted: bool) {
     if wanted && !dialog.open() && dialog.is_connected() {
         let _ = dialog.show_modal();
         // Else the browser takes the first button, which is the one that closes it.
-        if matches!(dialog.query_selector("[autofocus]"), Ok(None)) {
-            if let Ok(Some(title)) = dialog.query_selector(".dialog-title") {
-                focus(&title);
-            }
+        if matches!(dialog.query_selector("[autofocus]"), Ok(None))
+            && let Ok(Some(title)) = dialog.query_selector(".dialog-title")
+        {
+            focus(&title);
         }
     } else if !wanted && dialog.open() {
         dialog.close();

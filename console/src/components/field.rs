@@ -4,6 +4,8 @@
 //! An input's value is a signal of the caller's, so nothing typed is lost by a redraw.
 //! Invariant: an error stands beside its field and is read out with it.
 
+use crate::reactive::create_effect;
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Event, HtmlSelectElement};

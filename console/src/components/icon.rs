@@ -3,6 +3,7 @@
 //! Draws one icon of the sprite that index.html carries. Decorative always: what it means is said in words
 //! beside it or by the name of the control that holds it.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::icons::Icon;

@@ -3,6 +3,7 @@
 //! Owns menus: a button that opens a list of actions, with arrow keys, Home, End and Escape, closed by a
 //! choice or a click elsewhere.
 
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, FocusEvent, HtmlElement, KeyboardEvent, Node};

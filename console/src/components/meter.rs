@@ -3,6 +3,8 @@
 //! Owns bars of use against a limit. The words carry the figures; the bar has the role of a meter. A width is
 //! an attribute of SVG, because the page's policy forbids styles inside elements.
 
+use crate::reactive::{create_memo, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::browser::Text;

@@ -3,6 +3,8 @@
 //! Owns the control that chooses a range of time; the range itself, its names in the query and its alignment
 //! are `range`'s business. Times are shown and typed in the browser's time zone.
 
+use crate::reactive::{create_effect, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsValue;
 use web_sys::SubmitEvent;
@@ -127,7 +129,8 @@ pub fn clock() -> u64 {
 }
 
 /// `2026-11-23T10:00`, as the browser's input of local times has it.
-fn local_text(milliseconds: u64) -> String {
+#[must_use]
+pub fn local_text(milliseconds: u64) -> String {
     let date = js_sys::Date::new(&JsValue::from_f64(crate::figures::lossy(milliseconds)));
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}",
@@ -145,7 +148,8 @@ fn local_text(milliseconds: u64) -> String {
     clippy::cast_sign_loss,
     reason = "checked to be positive and finite"
 )]
-fn instant(text: &str) -> Option<u64> {
+#[must_use]
+pub fn instant(text: &str) -> Option<u64> {
     let milliseconds = js_sys::Date::new(&JsValue::from_str(text)).get_time();
     (milliseconds.is_finite() && milliseconds > 0.0).then_some(milliseconds as u64)
 }

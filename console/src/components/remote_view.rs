@@ -4,6 +4,10 @@
 //! comes; a failure with its reason and a way to try again, as a page if there never was data and as a strip
 //! above the content if there was.
 
+use std::rc::Rc;
+
+use crate::reactive::{create_effect, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::{Button, icon};
@@ -20,23 +24,49 @@ pub fn remote_view<T: Clone + 'static>(
     content: impl Fn(ReadSignal<T>) -> View + 'static,
 ) -> View {
     let phase = create_selector(move || remote.phase());
-    (move || match phase.get() {
-        Phase::Loading => waiting(),
-        Phase::Failed => view! {
-            (remote.failure.get_clone().map(|failure| view! { FailureState(failure=failure, retry=move || remote.reload()) }))
-        },
-        Phase::Ready => {
-            let Some(first) = remote.data.get_clone_untracked() else { return View::new() };
-            let current = create_signal(first);
-            create_effect(move || {
-                if let Some(data) = remote.data.get_clone() {
-                    current.set(data);
-                }
-            });
-            content(*current)
-        }
-    })
-    .into()
+    let ready = move || {
+        let Some(first) = remote.data.get_clone_untracked() else {
+            return View::new();
+        };
+        let current = create_signal(first);
+        create_effect(move || {
+            if let Some(data) = remote.data.get_clone() {
+                current.set(data);
+            }
+        });
+        content(*current)
+    };
+    let retry: Rc<dyn Fn()> = Rc::new(move || remote.reload());
+    phases(
+        phase,
+        remote.failure,
+        retry,
+        Box::new(waiting),
+        Box::new(ready),
+    )
+}
+
+/// The part that is the same whatever the data.
+fn phases(
+    phase: ReadSignal<Phase>,
+    failure: Signal<Option<Failure>>,
+    retry: Rc<dyn Fn()>,
+    waiting: Box<dyn Fn() -> View>,
+    ready: Box<dyn Fn() -> View>,
+) -> View {
+    view! {
+        (match phase.get() {
+            Phase::Loading => waiting(),
+            Phase::Ready => ready(),
+            Phase::Failed => {
+                let retry = retry.clone();
+                view! { (failure.get_clone().map(|failure| {
+                    let retry = retry.clone();
+                    view! { FailureState(failure=failure, retry=move || retry()) }
+                })) }
+            }
+        })
+    }
 }
 
 /// Why something is not there, and what to do: `FailureState(failure=failure, retry=move || remote.reload())`.

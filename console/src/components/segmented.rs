@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::browser::Text;

@@ -2,6 +2,8 @@
 //!
 //! Owns the tiny line of a trend beside a figure. Decorative: the figure itself is in words.
 
+use crate::reactive::create_memo;
+use console_macros::view;
 use sycamore::prelude::*;
 
 /// `Sparkline(values=series)`; the line fills its box, whatever its size.

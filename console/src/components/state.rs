@@ -2,6 +2,7 @@
 //!
 //! Owns what stands in for content: nothing there yet, and still loading. Failures are `remote_view`'s.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::Render;

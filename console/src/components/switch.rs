@@ -2,6 +2,7 @@
 //!
 //! Owns the switch: a checkbox of the browser, drawn as a switch. What turning it does is the caller's.
 
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Event, HtmlInputElement};

@@ -4,6 +4,8 @@
 //! HTML with the class `table` inside `div(class="table-frame", tabindex="0")`; cells that hold numbers have
 //! the class `is-number`, and `data-label` names their column where the table becomes cards on a telephone.
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::icon;

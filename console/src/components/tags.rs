@@ -4,6 +4,8 @@
 //! field takes the last one back, a pasted list is split. Duplicates are left out. What was typed but not
 //! added counts as added when the field is left.
 
+use crate::reactive::Keyed;
+use console_macros::view;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{ClipboardEvent, Event, KeyboardEvent};

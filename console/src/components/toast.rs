@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use crate::reactive::Keyed;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::{IconButton, icon, remote_view};

@@ -38,6 +38,7 @@ crate::messages! {
     type_to_confirm(name: &str): "Type {name} to confirm", "输入 {name} 以确认";
     name_differs: "That is not the name", "名称不一致";
     time: "Time", "时间";
+    sum: "Total", "合计";
     no_data: "No data in this range", "该时间段内没有数据";
 
     failed_offline: "The gateway cannot be reached", "无法连接网关";

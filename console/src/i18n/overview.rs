@@ -20,6 +20,7 @@ crate::messages! {
     queue_next(span: &str): "next in {span}", "{span}后放行";
     queue_next_now: "next any moment", "即将放行";
     queue_next_open: "next when a request ends", "有请求结束后放行";
+    queue_next_paused: "until it is resumed", "恢复后放行";
     queue_more(count: &str): "+{count}", "+{count}";
 
     state_flowing: "Flowing", "畅通";
@@ -34,6 +35,7 @@ crate::messages! {
     attention_none: "Nothing needs attention", "一切正常";
     key_unreadable: "The API key cannot be read. Enter it again.", "API 密钥无法解密，请重新填写。";
     failing(share: &str): "{share} of its requests failed in the last hours.", "最近几小时有 {share} 的请求失败。";
+    journal_stuck(rows: &str): "{rows} rows of its log cannot be moved to the database. They are kept.", "{rows} 条日志无法写入数据库，暂存在限流对象中。";
     paused: "A limit is 0, so every request waits.", "有一项限额为 0，所有请求都在等待。";
     backing_off(span: &str): "The provider answered 429. Requests go on in {span}.", "上游返回 429，{span}后恢复。";
     slow(waited: &str, timeout: &str): "The oldest request has waited {waited} of at most {timeout}.", "最早的请求已等待 {waited}，上限 {timeout}。";

@@ -2,6 +2,7 @@
 //!
 //! The page of a path that leads nowhere: says so and leads back.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::components::{Kind, LinkButton, PageHeader};

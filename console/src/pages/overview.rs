@@ -10,6 +10,8 @@ pub mod live;
 pub mod totals;
 pub mod traffic;
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{List, LiveView, Server, UsageReport};

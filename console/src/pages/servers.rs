@@ -11,6 +11,8 @@ pub mod panel;
 pub mod probe;
 pub mod row;
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{List, LiveView, Server};

@@ -2,6 +2,8 @@
 //!
 //! Owns the menus at the top right: language, colours, who is signed in and signing out.
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use gateway::auth::Role;
 use sycamore::prelude::*;
 

@@ -3,6 +3,8 @@
 //! Owns the strips above every page: the gateway does not answer, and what the readiness answer warns of.
 //! Warnings are the gateway's own sentences, except those that the console has words for.
 
+use crate::reactive::{create_effect, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{self, ReadyView};

@@ -2,6 +2,7 @@
 //!
 //! The mark of Sluice: water held between two posts of a gate. Decorative; the name stands beside it.
 
+use console_macros::view;
 use sycamore::prelude::*;
 
 /// The mark, of the size that its class gives it.

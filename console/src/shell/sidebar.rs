@@ -2,6 +2,8 @@
 //!
 //! Owns the list of pages, in groups, with the present one marked for eyes and for readers.
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::logo::logo;

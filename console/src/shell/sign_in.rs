@@ -3,6 +3,8 @@
 //! Owns the form of signing in, as a page and as a dialog over the page that somebody was working on. The
 //! token goes to the gateway once and is kept nowhere.
 
+use crate::reactive::create_effect;
+use console_macros::view;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;
 

@@ -157,14 +157,16 @@ fn start(
     } else {
         "public.capnp"
     };
-    let names = release.join("gateway/variables");
-    let names =
-        fs::read_to_string(&names).map_err(|error| format!("{}: {error}", names.display()))?;
+    let names = read_text(&release.join("gateway/variables"))?;
+    let folders = read_text(&release.join("gateway/folders"))?;
     let mut command = Command::new(release.join("bin/workerd"));
     command
         .args(["serve", "--experimental", "--control-fd=1"])
         .arg(format!("--socket-addr=http={}", settings.address))
-        .arg(override_of("assets-disk", &release.join("pages")))
+        .args(folders.lines().filter_map(|line| {
+            let (name, folder) = line.split_once('=')?;
+            Some(override_of(name, &release.join(folder)))
+        }))
         .arg(override_of("storage", storage))
         .arg(release.join("gateway").join(config))
         .arg("config")
@@ -186,6 +188,10 @@ fn start(
     command
         .spawn()
         .map_err(|error| format!("workerd does not start: {error}"))
+}
+
+fn read_text(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn override_of(name: &str, folder: &Path) -> std::ffi::OsString {

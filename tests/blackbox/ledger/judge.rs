@@ -261,8 +261,12 @@ impl Account {
 fn expected_source(told: &Told, seen: Seen) -> &'static str {
     let succeeded = matches!(told.saw, Saw::Answer { status: 200, .. });
     let is_known = match told.kind {
-        Kind::NoUsage | Kind::NoUsageStreamed | Kind::Truncated => false,
-        Kind::LeavesStream | Kind::Unreachable | Kind::Hangs => false,
+        Kind::NoUsage
+        | Kind::NoUsageStreamed
+        | Kind::Truncated
+        | Kind::LeavesStream
+        | Kind::Unreachable
+        | Kind::Hangs => false,
         Kind::Reconnected => succeeded,
         _ => true,
     };
@@ -281,12 +285,10 @@ fn ending(told: &Told, row: &Value) -> Option<&'static str> {
     let ending = match (told.kind, status, code) {
         (_, 503, "queue_evicted") => "evicted",
         (_, 504, "queue_timeout") => "queue timeout",
-        (Kind::Plain, 200, "") => "plain, 200",
         (Kind::Streamed, 200, "") => "streamed, 200",
         (Kind::Twin, 200, "") if row["request_id"].as_str()?.contains('~') => {
             "same id as another, renamed"
         }
-        (Kind::Twin, 200, "") => "plain, 200",
         (Kind::ClientError, 400..=499, "") => "upstream answered 4xx",
         (Kind::ServerError, 500..=599, "") => "upstream answered 5xx",
         (Kind::NoUsage, 200, "") => "usage missing, plain",
@@ -299,7 +301,7 @@ fn ending(told: &Told, row: &Value) -> Option<&'static str> {
         (Kind::Unreachable, 502, "upstream_unreachable") => "upstream unreachable",
         (Kind::Hangs, 504, "upstream_timeout") => "upstream timeout",
         (Kind::Queued, 200, "") if row["queue_position"] != 0 => "waited, then 200",
-        (Kind::Queued, 200, "") => "plain, 200",
+        (Kind::Plain | Kind::Twin | Kind::Queued, 200, "") => "plain, 200",
         (Kind::LeavesQueue, 499, "") => "client left the queue",
         _ => return None,
     };

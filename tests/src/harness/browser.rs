@@ -412,6 +412,23 @@ impl Page<'_> {
         within(SOON, "the page is loaded again", loaded).await;
     }
 
+    /// Clicks the one link of this name and reads the file that it brings, with the name under which it was saved.
+    pub async fn download(&self, name: &str) -> (String, String) {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let params = json!({"behavior": "allow", "downloadPath": folder.path()});
+        self.call("Page.setDownloadBehavior", params).await;
+        let before = self.events().len();
+        self.choose("link", name).await;
+        let saved = self.browser.wire.event(&self.session, before, |event| {
+            event["method"] == "Page.downloadProgress" && event["params"]["state"] == "completed"
+        });
+        within(SOON, "the file is saved", saved).await;
+        let mut files = std::fs::read_dir(folder.path()).expect("the folder is there");
+        let file = files.next().expect("a file").expect("a readable entry");
+        let text = std::fs::read_to_string(file.path()).expect("the file is text");
+        (file.file_name().to_string_lossy().into_owned(), text)
+    }
+
     /// Path and query of the present place.
     pub async fn place(&self) -> String {
         let place = self.evaluate("location.pathname + location.search").await;
@@ -431,7 +448,8 @@ impl Page<'_> {
                 }
                 "Log.entryAdded" => {
                     let url = params["entry"]["url"].as_str().unwrap_or_default();
-                    let is_answer = params["entry"]["source"] == "network" && url.contains("/api/");
+                    let of_api = url.contains("/api/") || url.contains("/v1/");
+                    let is_answer = params["entry"]["source"] == "network" && of_api;
                     params["entry"]["level"] == "error" && !is_answer
                 }
                 "Audits.issueAdded" => params["issue"]["code"] == "ContentSecurityPolicyIssue",

@@ -3,6 +3,8 @@
 //! Shows what `crate::attention` finds, as links to the servers concerned, gravest first. Where there is
 //! nothing to look at, nothing is shown, so that the eye is drawn here only with a reason.
 
+use crate::reactive::{Keyed, create_memo, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{List, LiveView, Server, UsageReport};
@@ -57,7 +59,7 @@ pub fn Attention(servers: ReadSignal<List<Server>>, live: Remote<List<LiveView>>
                 section(class="attention", aria-labelledby="attention-title") {
                     h2(id="attention-title", class="attention-title") { (overview::attention()) }
                     ul(class="attention-list") {
-                        Keyed(list=keys, key=|key| key.clone(), view=move |wanted| row(found, wanted))
+                        Keyed(list=keys, key=Key::clone, view=move |wanted| row(found, wanted))
                     }
                 }
             }
@@ -76,6 +78,7 @@ fn key(notice: &Notice) -> Key {
         Matter::Paused => 2,
         Matter::BackingOff { .. } => 3,
         Matter::Slow { .. } => 4,
+        Matter::JournalStuck { .. } => 5,
     };
     (notice.server_id.clone(), kind)
 }
@@ -120,6 +123,7 @@ fn words(matter: Matter) -> String {
     match matter {
         Matter::KeyUnreadable => overview::key_unreadable().to_owned(),
         Matter::Failing { ratio } => overview::failing(&intl::percent(ratio)),
+        Matter::JournalStuck { rows } => overview::journal_stuck(&intl::integer(rows)),
         Matter::Paused => overview::paused().to_owned(),
         Matter::BackingOff { until_ms } => {
             overview::backing_off(&intl::span(until_ms.saturating_sub(clock())))

@@ -2,6 +2,8 @@
 //!
 //! What the overview shows of a gateway that is new: three steps to the first request, as links.
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::components::icon;

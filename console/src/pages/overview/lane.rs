@@ -3,6 +3,8 @@
 //! Draws a queue: a gate at the left and, behind it, a dot per waiting request, the head of the queue first.
 //! What does not fit is a number. Dots come and go by the width of one shape, so nothing is made anew.
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::figures::lossy;
@@ -20,6 +22,7 @@ pub fn Lane(
     waiting: ReadSignal<u64>,
     oldest_ms: ReadSignal<u64>,
     next_ms: ReadSignal<Option<u64>>,
+    paused: ReadSignal<bool>,
 ) -> View {
     let width =
         create_selector(move || format!("{}", waiting.get().min(DOTS_MAX).saturating_mul(PITCH)));
@@ -54,7 +57,7 @@ pub fn Lane(
                 (if any.get() {
                     view! {
                         span { (overview::queue_oldest(&intl::span(coarse(oldest_ms.get())))) }
-                        span { (next(next_ms.get())) }
+                        span { (if paused.get() { overview::queue_next_paused().to_owned() } else { next(next_ms.get()) }) }
                     }
                 } else {
                     View::new()

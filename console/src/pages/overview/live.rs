@@ -3,6 +3,8 @@
 //! Owns the live strips. A row is made once per server; its figures are signals that change inside it, so
 //! nothing flickers, moves or loses the focus when a second passes.
 
+use crate::reactive::{Keyed, create_memo, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::lane::Lane;
@@ -68,6 +70,7 @@ fn row(list: ReadSignal<List<LiveView>>, id: String) -> View {
     });
     let state =
         create_selector(move || live.with(|live| live.as_ref().map_or(State::Idle, state_of)));
+    let paused = create_selector(move || state.get() == State::Paused);
     let class = move || {
         if state.get() == State::Disabled {
             "live-row is-off"
@@ -88,6 +91,7 @@ fn row(list: ReadSignal<List<LiveView>>, id: String) -> View {
                 waiting=number(|live| live.queue_length),
                 oldest_ms=number(|live| live.queue_oldest_wait_ms),
                 next_ms=limit(|live| live.next_grant_in_ms),
+                paused=paused,
             )
         }
     }

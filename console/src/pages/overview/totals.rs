@@ -3,6 +3,8 @@
 //! The four figures of the chosen range: requests, tokens, errors, queue wait, each with what it is made of
 //! and a line of its course.
 
+use crate::reactive::create_memo;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::traffic::{at_buckets, buckets_of};

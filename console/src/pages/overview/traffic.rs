@@ -3,6 +3,8 @@
 //! The four charts of the chosen range. Owns how rows of statistics become their series; drawing is the
 //! chart's business.
 
+use crate::reactive::create_memo;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use crate::api::{UsageFigures, UsageReport};

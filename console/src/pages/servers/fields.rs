@@ -3,6 +3,8 @@
 //! The fields of the form, in groups. Beside each limit stands what is used now and what saving the typed
 //! value would do at this moment. Who may only look sees the same with nothing to type into.
 
+use crate::reactive::{create_effect, create_memo, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::Data;

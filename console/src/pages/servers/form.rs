@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::reactive::{create_effect, create_selector};
+use console_macros::view;
 use sycamore::prelude::*;
 use web_sys::SubmitEvent;
 
@@ -14,15 +16,15 @@ use super::panel::Guard;
 use super::probe::Probe;
 use crate::api::{self, Server};
 use crate::browser::focus_first;
-use crate::components::{Button, Kind as ButtonKind, toast};
+use crate::components::{Button, Kind as ButtonKind, remote_view, toast, toast_failure};
 use crate::errors::{Failure, Kind};
 use crate::i18n::{common, servers};
 use crate::intl;
 use crate::navigation;
 use crate::route::Route;
-use crate::server_form::{Draft, Fault};
+use crate::server_form::{Draft, FIELDS, Fault};
 use crate::session;
-use crate::task::use_tasks;
+use crate::task::{Tasks, use_tasks};
 
 /// What the fields read and write.
 #[derive(Clone, Copy, Debug)]
@@ -63,170 +65,211 @@ impl Form {
     }
 }
 
-/// The form of a new or an existing server.
-pub fn server_form(data: Data, id: Option<String>, guard: Guard) -> View {
-    let present = id.as_deref().and_then(|id| data.server(id));
-    let first = present.as_ref().map(Draft::of).unwrap_or_default();
-    let form = Form {
-        draft: create_signal(first.clone()),
-        stored: create_signal(first),
-        is_new: id.is_none(),
-        tried: create_signal(false),
-        refused: create_signal(None),
-    };
-    let version = create_signal(present.map_or(0, |server| server.version));
-    let busy = create_signal(false);
-    let conflict = create_signal(false);
-    let tasks = use_tasks();
-    let admin = create_selector(session::is_admin);
-    let dirty = create_selector(move || form.draft.get_clone() != form.stored.get_clone());
-    guard.asked.set(false);
-    create_effect(move || guard.dirty.set(dirty.get() && admin.get()));
-    on_cleanup(move || guard.dirty.set(false));
+/// The life of one draft.
+#[derive(Clone, Copy)]
+struct Editor {
+    data: Data,
+    form: Form,
+    guard: Guard,
+    /// None for a new server.
+    id: Signal<Option<String>>,
+    /// What `form.stored` was read as.
+    version: Signal<u64>,
+    busy: Signal<bool>,
+    /// Somebody else was faster.
+    conflict: Signal<bool>,
+    dirty: ReadSignal<bool>,
+    tasks: Tasks,
+}
 
-    let accept = move |server: Server| {
-        let stored = Draft::of(&server);
-        version.set(server.version);
-        form.stored.set(stored.clone());
-        form.draft.set(stored);
-        form.tried.set(false);
-        form.refused.set(None);
-        data.put(server);
-    };
-    let save_id = id.clone();
-    let save = move || {
-        let draft = form.draft.get_clone_untracked();
-        form.tried.set(true);
-        if let Some(field) = draft.first_fault(form.is_new) {
+impl Editor {
+    fn new(data: Data, id: Option<String>, guard: Guard) -> Self {
+        let present = id.as_deref().and_then(|id| data.server(id));
+        let first = present.as_ref().map(Draft::of).unwrap_or_default();
+        let form = Form {
+            draft: create_signal(first.clone()),
+            stored: create_signal(first),
+            is_new: id.is_none(),
+            tried: create_signal(false),
+            refused: create_signal(None),
+        };
+        Self {
+            data,
+            form,
+            guard,
+            id: create_signal(id),
+            version: create_signal(present.map_or(0, |server| server.version)),
+            busy: create_signal(false),
+            conflict: create_signal(false),
+            dirty: create_selector(move || form.draft.get_clone() != form.stored.get_clone()),
+            tasks: use_tasks(),
+        }
+    }
+
+    fn save(self) {
+        let draft = self.form.draft.get_clone_untracked();
+        self.form.tried.set(true);
+        if let Some(field) = draft.first_fault(self.form.is_new) {
             focus_first(&format!("#server-{field}"));
             return;
         }
-        let id = save_id.clone();
-        busy.set(true);
-        tasks.run(async move {
-            let answer: Result<Server, Failure> = match &id {
+        self.busy.set(true);
+        self.tasks.run(async move {
+            let answer: Result<Server, Failure> = match self.id.get_clone_untracked() {
                 None => api::post("/api/servers", &draft.body()).await,
                 Some(id) => {
-                    let changes = draft.changes(&form.stored.get_clone_untracked());
-                    api::patch(
-                        &format!("/api/servers/{id}"),
-                        &changes,
-                        Some(version.get_untracked()),
-                    )
-                    .await
+                    let changes = draft.changes(&self.form.stored.get_clone_untracked());
+                    let version = Some(self.version.get_untracked());
+                    api::patch(&format!("/api/servers/{id}"), &changes, version).await
                 }
             };
-            busy.set(false);
+            self.busy.set(false);
             match answer {
-                Ok(server) if id.is_none() => {
-                    toast(servers::created());
-                    form.stored.set(draft);
-                    data.to_test.set(Some(server.id.clone()));
-                    let path = Route::Server(server.id.clone()).path();
-                    data.put(server);
-                    navigation::replace(&path);
-                }
+                Ok(server) if self.form.is_new => self.created(server, draft),
+                Ok(server) => self.saved(server),
+                Err(failure) => self.refused(failure, draft),
+            }
+        });
+    }
+
+    /// The panel goes on with the new server, and whether it can be reached is the first question.
+    fn created(self, server: Server, draft: Draft) {
+        toast(servers::created());
+        self.form.stored.set(draft);
+        self.data.to_test.set(Some(server.id.clone()));
+        let path = Route::Server(server.id.clone()).path();
+        self.data.put(server);
+        navigation::replace(&path);
+    }
+
+    fn saved(self, server: Server) {
+        toast(servers::saved());
+        let stored = Draft::of(&server);
+        self.version.set(server.version);
+        self.form.stored.set(stored.clone());
+        self.form.draft.set(stored);
+        self.form.tried.set(false);
+        self.form.refused.set(None);
+        self.data.put(server);
+    }
+
+    fn refused(self, failure: Failure, draft: Draft) {
+        let is_conflict = failure.kind == Kind::Conflict && failure.code == "version_conflict";
+        self.conflict.set(is_conflict);
+        let field = failure.param.clone();
+        self.form.refused.set(Some((failure, draft)));
+        if let Some(field) = field {
+            focus_first(&format!("#server-{field}"));
+        }
+    }
+
+    /// What somebody else stored becomes what this draft is compared with; what was typed stays.
+    fn load_again(self) {
+        let Some(id) = self.id.get_clone_untracked() else {
+            return;
+        };
+        self.tasks.run(async move {
+            match api::get::<Server>(&format!("/api/servers/{id}")).await {
                 Ok(server) => {
-                    toast(servers::saved());
-                    accept(server);
+                    let theirs = Draft::of(&server);
+                    let mine = self.form.draft.get_clone_untracked();
+                    let base = self.form.stored.get_clone_untracked();
+                    self.version.set(server.version);
+                    self.form.draft.set(mine.onto(&base, &theirs));
+                    self.form.stored.set(theirs);
+                    self.conflict.set(false);
+                    self.form.refused.set(None);
+                    self.data.put(server);
                 }
-                Err(failure) => {
-                    conflict
-                        .set(failure.kind == Kind::Conflict && failure.code == "version_conflict");
-                    let field = failure.param.clone();
-                    form.refused.set(Some((failure, draft)));
-                    if let Some(field) = field {
-                        focus_first(&format!("#server-{field}"));
-                    }
-                }
+                Err(failure) => toast_failure(&failure),
             }
         });
-    };
-    // What somebody else stored becomes what this draft is compared with; the draft stays.
-    let load_id = id.clone();
-    let load_again = move || {
-        let Some(id) = load_id.clone() else { return };
-        tasks.run(async move {
-            if let Ok(server) = api::get::<Server>(&format!("/api/servers/{id}")).await {
-                let (mine, base, theirs) = (
-                    form.draft.get_clone_untracked(),
-                    form.stored.get_clone_untracked(),
-                    Draft::of(&server),
-                );
-                version.set(server.version);
-                form.draft.set(mine.onto(&base, &theirs));
-                form.stored.set(theirs);
-                conflict.set(false);
-                form.refused.set(None);
-                data.put(server);
-            }
-        });
-    };
-    let general = move || {
-        let (failure, _) = form.refused.get_clone()?;
-        let known = failure
+    }
+
+    fn leave(self) {
+        self.guard.dirty.set(false);
+        navigation::go(&Route::Servers.path());
+    }
+
+    /// A refusal that is about no field of the form.
+    fn general(self) -> Option<View> {
+        let (failure, _) = self.form.refused.get_clone()?;
+        let field = failure
             .param
             .as_deref()
-            .is_some_and(|param| crate::server_form::FIELDS.contains(&param));
-        (!known && !conflict.get()).then(|| {
-            let said = crate::components::remote_view::hint(failure.kind, &failure.message);
-            view! { p(class="form-refused", role="alert") { strong { (crate::components::remote_view::title(failure.kind)) } " " (said) } }
-        })
-    };
-    let all = fields(data, id.clone(), form);
-    let probe_id = id;
-    let leave = move || {
-        guard.dirty.set(false);
-        navigation::go(&Route::Servers.path());
-    };
+            .is_some_and(|param| FIELDS.contains(&param));
+        if field || self.conflict.get() {
+            return None;
+        }
+        let title = remote_view::title(failure.kind);
+        let hint = remote_view::hint(failure.kind, &failure.message);
+        Some(view! { p(class="form-refused", role="alert") { strong { (title) } " " (hint) } })
+    }
+}
+
+/// The form of a new or an existing server.
+pub fn server_form(data: Data, id: Option<String>, guard: Guard) -> View {
+    let editor = Editor::new(data, id.clone(), guard);
+    let admin = create_selector(session::is_admin);
+    guard.asked.set(false);
+    create_effect(move || guard.dirty.set(editor.dirty.get() && admin.get()));
+    on_cleanup(move || guard.dirty.set(false));
+    let all = fields(data, id.clone(), editor.form);
     view! {
         form(class="dialog-form", novalidate=true, on:submit=move |event: SubmitEvent| {
             event.prevent_default();
-            if admin.get_untracked() && !busy.get_untracked() { save(); }
+            if admin.get_untracked() && !editor.busy.get_untracked() { editor.save(); }
         }) {
             div(class="dialog-body") {
-                (probe_id.clone().filter(|_| admin.get()).map(|id| view! { Probe(data=data, id=id, form=form) }))
+                (id.clone().filter(|_| admin.get()).map(|id| view! { Probe(data=data, id=id, form=editor.form) }))
                 (all)
             }
-            (if admin.get() {
-                let load_again = load_again.clone();
-                view! {
-                    div(class="dialog-foot is-form") {
-                        div(class="form-notes") {
-                            (general())
-                            (if conflict.get() {
-                                let load_again = load_again.clone();
-                                view! {
-                                    p(class="form-refused", role="alert") { (servers::conflict()) }
-                                    Button(on:click=move |_| load_again()) { (servers::load_again()) }
-                                }
-                            } else {
-                                View::new()
-                            })
-                        }
-                        (if guard.asked.get() {
-                            view! {
-                                p(class="form-asked", role="alert") { (servers::unsaved()) }
-                                Button(on:click=move |_| guard.asked.set(false)) { (servers::keep_editing()) }
-                                Button(kind=ButtonKind::Danger, on:click=move |_| leave()) { (servers::discard()) }
-                            }
-                        } else {
-                            view! {
-                                Button(on:click=move |_| {
-                                    if dirty.get_untracked() { guard.asked.set(true); } else { leave(); }
-                                }) { (common::cancel()) }
-                                Button(
-                                    kind=ButtonKind::Primary,
-                                    submit=true,
-                                    busy=busy,
-                                    disabled=move || !form.is_new && !dirty.get(),
-                                ) { (if form.is_new { servers::create() } else { servers::save() }) }
-                            }
-                        })
+            (if admin.get() { untrack(|| foot(&editor)) } else { View::new() })
+        }
+    }
+}
+
+fn foot(editor: &Editor) -> View {
+    let editor = *editor;
+    let Editor {
+        form, guard, dirty, ..
+    } = editor;
+    let cancel = move |_| {
+        if dirty.get_untracked() {
+            guard.asked.set(true);
+        } else {
+            editor.leave();
+        }
+    };
+    view! {
+        div(class="dialog-foot is-form") {
+            div(class="form-notes") {
+                (editor.general())
+                (if editor.conflict.get() {
+                    view! {
+                        p(class="form-refused", role="alert") { (servers::conflict()) }
+                        Button(on:click=move |_| editor.load_again()) { (servers::load_again()) }
                     }
+                } else {
+                    View::new()
+                })
+            }
+            (if guard.asked.get() {
+                view! {
+                    p(class="form-asked", role="alert") { (servers::unsaved()) }
+                    Button(on:click=move |_| guard.asked.set(false)) { (servers::keep_editing()) }
+                    Button(kind=ButtonKind::Danger, on:click=move |_| editor.leave()) { (servers::discard()) }
                 }
             } else {
-                View::new()
+                view! {
+                    Button(on:click=cancel) { (common::cancel()) }
+                    Button(
+                        kind=ButtonKind::Primary,
+                        submit=true,
+                        busy=editor.busy,
+                        disabled=move || !form.is_new && !dirty.get(),
+                    ) { (if form.is_new { servers::create() } else { servers::save() }) }
+                }
             })
         }
     }

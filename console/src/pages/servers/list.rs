@@ -3,6 +3,8 @@
 //! Owns the order of the servers on screen: dragging a handle with mouse or finger, arrow keys on it, and
 //! saving the new order. The order that was typed is shown at once and taken back if the API refuses it.
 
+use crate::reactive::{Keyed, create_effect, create_selector};
+use console_macros::view;
 use serde_json::json;
 use sycamore::prelude::*;
 use wasm_bindgen::JsCast;
@@ -105,7 +107,7 @@ impl Order {
             return;
         };
         event.prevent_default();
-        let (x, y) = (event.client_x() as f32, event.client_y() as f32);
+        let (x, y) = (pixels(event.client_x()), pixels(event.client_y()));
         let under = document().element_from_point(x, y);
         let under = under.and_then(|under| under.closest("[data-server]").ok().flatten());
         let target = under.and_then(|under: Element| under.get_attribute("data-server"));
@@ -159,13 +161,13 @@ pub fn ServerList(data: Data, list: ReadSignal<List<Server>>) -> View {
         }
     });
     listen(&document(), "pointermove", move |event: PointerEvent| {
-        order.drag_over(&event)
+        order.drag_over(&event);
     });
     listen(&document(), "pointerup", move |_: PointerEvent| {
-        order.drag_end(true)
+        order.drag_end(true);
     });
     listen(&document(), "pointercancel", move |_: PointerEvent| {
-        order.drag_end(false)
+        order.drag_end(false);
     });
     let admin = create_selector(session::is_admin);
     let class = move || {
@@ -198,6 +200,14 @@ pub fn ServerList(data: Data, list: ReadSignal<List<Server>>) -> View {
         }
         p(class="visually-hidden", role="status") { (order.said.get_clone()) }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "places in a window are far below 2^23"
+)]
+const fn pixels(place: i32) -> f32 {
+    place as f32
 }
 
 /// Whether an element takes part in dragging: a drag begins with the main button only.

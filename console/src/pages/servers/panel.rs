@@ -3,6 +3,8 @@
 //! Owns when the panel is open (the path says so), what it shows, and that it does not close over input that
 //! was not saved.
 
+use crate::reactive::create_selector;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::Data;

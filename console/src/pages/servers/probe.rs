@@ -3,6 +3,8 @@
 //! Owns the test of a stored server: asking, the answer in words, and offering the models that the server
 //! lists and the form does not have yet.
 
+use crate::reactive::create_effect;
+use console_macros::view;
 use sycamore::prelude::*;
 
 use super::Data;

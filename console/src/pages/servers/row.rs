@@ -3,6 +3,8 @@
 //! One server of the list. Made once; what changes is signals inside it. Controls are there for
 //! administrators only.
 
+use crate::reactive::{create_memo, create_selector};
+use console_macros::view;
 use serde_json::json;
 use sycamore::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent};

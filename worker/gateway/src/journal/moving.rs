@@ -98,28 +98,28 @@ mod tests {
         NOW.saturating_add(Duration::from_secs(seconds))
     }
 
-    fn in_seconds(seconds: u64) -> Option<Duration> {
-        Some(Duration::from_secs(seconds))
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]
     fn the_pause_before_rows_are_moved_doubles_with_each_failure_up_to_its_bound() {
-        let seconds = |failures| pause_before_moving(failures).as_secs();
-        assert_eq!([0, 1, 2, 4].map(seconds), [1, 2, 4, 16]);
-        assert_eq!([5, 6, u32::MAX].map(seconds), [30, 30, 30]);
+        let pauses = |failures| pause_before_moving(failures).as_secs();
+        assert_eq!([0, 1, 2, 4].map(pauses), [1, 2, 4, 16]);
+        assert_eq!([5, 6, u32::MAX].map(pauses), [30, 30, 30]);
     }
 
     #[test]
     fn one_alarm_is_set_for_all_rows_until_it_fires() {
         let mut moving = Moving::default();
         assert_eq!(moving.alarm(0, None, NOW), None);
-        assert_eq!(moving.alarm(1, None, NOW), in_seconds(1));
+        assert_eq!(moving.alarm(1, None, NOW), Some(seconds(1)));
         assert_eq!(moving.alarm(2, None, NOW), None);
         assert!(moving.begins());
         assert_eq!(moving.alarm(2, None, NOW), None, "the move looks itself");
         moving.ended(true);
         assert_eq!(moving.alarm(0, None, NOW), None);
-        assert_eq!(moving.alarm(5, None, NOW), in_seconds(1));
+        assert_eq!(moving.alarm(5, None, NOW), Some(seconds(1)));
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         let mut moving = Moving::default();
         for failures in 0..3 {
             assert_eq!(moving.failures(), failures);
-            assert_eq!(moving.alarm(9, None, NOW), in_seconds(1 << failures));
+            assert_eq!(moving.alarm(9, None, NOW), Some(seconds(1 << failures)));
             assert!(moving.begins());
             moving.ended(false);
         }
@@ -144,28 +144,31 @@ mod tests {
         moving.ended(true);
         assert_eq!(
             (moving.failures(), moving.alarm(9, None, NOW)),
-            (0, in_seconds(1))
+            (0, Some(seconds(1)))
         );
     }
 
     #[test]
     fn a_permit_that_is_out_sets_the_alarm_to_its_end_and_a_row_to_an_earlier_one() {
         let mut moving = Moving::default();
-        assert_eq!(moving.alarm(0, Some(later(600)), NOW), in_seconds(600));
+        assert_eq!(moving.alarm(0, Some(later(600)), NOW), Some(seconds(600)));
         assert_eq!(moving.alarm(0, Some(later(600)), later(1)), None);
-        assert_eq!(moving.alarm(0, Some(later(30)), NOW), in_seconds(30));
-        assert_eq!(moving.alarm(1, Some(later(30)), NOW), in_seconds(1));
+        assert_eq!(moving.alarm(0, Some(later(30)), NOW), Some(seconds(30)));
+        assert_eq!(moving.alarm(1, Some(later(30)), NOW), Some(seconds(1)));
         assert_eq!(moving.alarm(1, Some(later(30)), NOW), None);
         assert!(moving.begins());
         moving.ended(true);
-        assert_eq!(moving.alarm(0, Some(later(30)), later(40)), in_seconds(0));
+        assert_eq!(
+            moving.alarm(0, Some(later(30)), later(40)),
+            Some(seconds(0))
+        );
     }
 
     #[test]
     fn an_alarm_that_could_not_be_set_is_asked_for_again() {
         let mut moving = Moving::default();
-        assert_eq!(moving.alarm(1, None, NOW), in_seconds(1));
+        assert_eq!(moving.alarm(1, None, NOW), Some(seconds(1)));
         moving.has_no_alarm();
-        assert_eq!(moving.alarm(1, None, NOW), in_seconds(1));
+        assert_eq!(moving.alarm(1, None, NOW), Some(seconds(1)));
     }
 }
