@@ -74,8 +74,8 @@ mod tests {
         Instant::from_millis(millis)
     }
 
-    fn soon(millis: u64) -> Option<Instant> {
-        Some(at(millis).saturating_add(COMMIT_INTERVAL))
+    fn soon(millis: u64) -> Instant {
+        at(millis).saturating_add(COMMIT_INTERVAL)
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!((pace.due(), pace.is_asked()), (None, false));
         // A permit that was written already hurries nothing.
         pace.asked(Commit::Soon, at(5));
-        assert_eq!(pace.due(), soon(5));
+        assert_eq!(pace.due(), Some(soon(5)));
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         let mut pace = WritePace::default();
         pace.asked(Commit::Soon, at(1_010));
         pace.asked(Commit::Soon, at(1_017));
-        assert_eq!(pace.due(), soon(1_010));
+        assert_eq!(pace.due(), Some(soon(1_010)));
         pace.permit_waits(at(1_018));
         assert_eq!(pace.due(), Some(at(1_018)));
     }
