@@ -9,6 +9,20 @@ import settings from "./settings.json";
 
 export * from "./index.js";
 
+// The Worker prints the lines of several requests one after the other; they go out as one write.
+const write = console.log.bind(console);
+let lines = [];
+console.log = (...parts) => {
+  if (parts.length !== 1 || typeof parts[0] !== "string") return write(...parts);
+  if (lines.push(parts[0]) === 1) queueMicrotask(printLines);
+};
+
+function printLines() {
+  const together = lines.join("\n");
+  lines = [];
+  write(together);
+}
+
 const exact = new Set(settings.workerFirst.filter((pattern) => !pattern.endsWith("*")));
 const prefixes = settings.workerFirst.filter((pattern) => pattern.endsWith("*")).map((pattern) => pattern.slice(0, -1));
 

@@ -22,7 +22,7 @@ mod waiters;
 
 pub use abort::AbortListener;
 pub use d1::prepare;
-pub use log::print;
+pub use log::{print, print_line};
 pub use object::Limiter;
 pub use pipe::Pipe;
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::log::print;
 use admission::protocol::{
     Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
+    decode_settles,
 };
 use futures::FutureExt;
 use futures::future::{Either, select};
@@ -81,7 +82,7 @@ impl DurableObject for Limiter {
         }
     }
 
-    async fn fetch(&self, req: Request) -> Result<Response> {
+    async fn fetch(&self, mut req: Request) -> Result<Response> {
         let shell = match &self.shell {
             Ok(shell) if !shell.is_broken() => shell,
             Ok(_) => return unavailable("the limiter restarts"),
@@ -93,6 +94,7 @@ impl DurableObject for Limiter {
             "acquire" => acquire(shell, &req, message).await,
             "watch" => watch(shell, &req, message).await,
             "settle" => settle(shell, message).await,
+            "settles" => settle_all(shell, &mut req).await?,
             "accepted" => Accepted::decode(message).map(|accepted| {
                 let known = shell.step(|admission, now| admission.accepted(&accepted, now));
                 Answer::Line(u8::from(known).to_string())
@@ -202,6 +204,20 @@ async fn settle(shell: &Rc<Shell>, message: &str) -> std::result::Result<Answer,
     let settled = shell.settle(&settle);
     shell.written().await;
     Ok(Answer::Line(u8::from(settled).to_string()))
+}
+
+/// As [`settle`], for those that one isolate has gathered; they are lines of the body.
+async fn settle_all(
+    shell: &Rc<Shell>,
+    req: &mut Request,
+) -> Result<std::result::Result<Answer, DecodeError>> {
+    let settles = match decode_settles(&req.text().await?) {
+        Ok(settles) => settles,
+        Err(error) => return Ok(Err(error)),
+    };
+    shell.settle_all(&settles);
+    shell.written().await;
+    Ok(Ok(Answer::Line(String::from("1"))))
 }
 
 async fn watch(

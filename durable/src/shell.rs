@@ -196,6 +196,15 @@ impl Shell {
         self.step(|admission, now| self.settle_in(admission, settle, now))
     }
 
+    /// Ends several permits in one step; those that are unknown are passed over.
+    pub(crate) fn settle_all(self: &Rc<Self>, settles: &[Settle]) {
+        self.step(|admission, now| {
+            for settle in settles {
+                self.settle_in(admission, settle, now);
+            }
+        });
+    }
+
     fn settle_in(&self, admission: &mut Admission, settle: &Settle, now: Instant) -> bool {
         let ended = admission.settle(settle, now);
         let row = ended.as_ref().and_then(|ended| {
@@ -321,8 +330,9 @@ impl Shell {
             self.written().await;
             return;
         }
-        self.pace.borrow_mut().permit_waits();
-        self.write_in_time(now());
+        let now = now();
+        self.pace.borrow_mut().permit_waits(now);
+        self.write_in_time(now);
         self.written().await;
     }
 
@@ -330,7 +340,7 @@ impl Shell {
         let due = self.pace.borrow().due();
         match due {
             None => {}
-            Some(due) if due <= now => self.commit(now),
+            Some(due) if due <= now => self.commit(),
             Some(due) => {
                 let shell = Rc::clone(self);
                 self.write_timer.arm(due, now, move || {
@@ -341,7 +351,7 @@ impl Shell {
         }
     }
 
-    fn commit(self: &Rc<Self>, now: Instant) {
+    fn commit(self: &Rc<Self>) {
         let changes = self.admission.borrow_mut().take_changes();
         let written = self
             .storage
@@ -351,7 +361,7 @@ impl Shell {
             Ok(()) => {
                 self.arm_alarm();
                 self.admission.borrow_mut().committed(changes.sequence);
-                self.pace.borrow_mut().began(changes.leases.len(), now);
+                self.pace.borrow_mut().began();
                 self.await_durable();
                 for waiting in self.awaiting_commit.take() {
                     // A call that is gone needs no word.
@@ -370,9 +380,8 @@ impl Shell {
             if let Err(error) = durable.await {
                 return shell.write_failed(&error);
             }
-            let now = now();
-            shell.pace.borrow_mut().durable(now);
-            shell.write_in_time(now);
+            shell.pace.borrow_mut().durable();
+            shell.write_in_time(now());
         });
     }
 

@@ -9,17 +9,21 @@ use std::time::Duration;
 
 use admission::protocol::{
     Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, Live, SentLate, Settle,
+    encode_settles,
 };
 use admission::{Instant, Progress};
 use futures::future::Either;
 use gateway::attempts::{self, Attempt};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::metrics::Counters;
+use gateway::tail::Settlement;
 use gateway_durable::{ANSWER_HEADER, RESET};
+use js_sys::Promise;
 use js_sys::Reflect;
-use wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader};
-use worker::{Delay, ObjectNamespace, Response, ResponseBody};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader, RequestInit};
+use worker::{Delay, ObjectNamespace, Response};
 
 use crate::clock::now;
 use crate::stream::read_chunk;
@@ -29,6 +33,22 @@ use crate::stream::read_chunk;
 const TRIES_MAX: u32 = 8;
 /// Pause before the second try; it doubles with each further one.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+#[wasm_bindgen]
+extern "C" {
+    /// A stub as the platform has it: the wrapper's answers ask it for five things, of which one is read.
+    type ObjectStub;
+
+    #[wasm_bindgen(method, catch)]
+    fn fetch(this: &ObjectStub, url: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = fetch)]
+    fn fetch_with_init(
+        this: &ObjectStub,
+        url: &str,
+        init: &RequestInit,
+    ) -> Result<Promise, JsValue>;
+}
 
 /// Calls to the object of a server.
 pub(crate) struct AdmissionClient {
@@ -109,6 +129,22 @@ impl AdmissionClient {
         self.call(server_id, "settle", &settle.encode())
             .await
             .map(drop)
+    }
+
+    /// Several settlements in one call; each may be made again by itself.
+    pub(crate) async fn settle_all(
+        &self,
+        server_id: &str,
+        settles: &[Settlement],
+    ) -> Result<(), CallError> {
+        let body = encode_settles(settles.iter().map(|settlement| &settlement.settle));
+        let mut tries = Tries::default();
+        loop {
+            match self.post_once(server_id, "settles", &body).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => tries.after(fault).await?,
+            }
+        }
     }
 
     /// Takes a waiting ticket out of the queue.
@@ -206,24 +242,36 @@ impl AdmissionClient {
         }
     }
 
+    async fn post_once(&self, server_id: &str, operation: &str, body: &str) -> Result<(), Fault> {
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&body.into());
+        let stub: ObjectStub = self.namespace.get_by_name(server_id)?.into_rpc();
+        let call = stub.fetch_with_init(&format!("https://limiter/{operation}"), &init)?;
+        let response: web_sys::Response = JsFuture::from(call).await?.unchecked_into();
+        if response.status() == 200 {
+            Ok(())
+        } else {
+            Err(refusal_of_call(response.into()).await)
+        }
+    }
+
     /// One line, or a stream of them.
     async fn call_once(
         &self,
         server_id: &str,
         url: &str,
     ) -> Result<Either<String, ReadableStream>, Fault> {
-        let stub = self.namespace.get_by_name(server_id)?;
-        let response = stub.fetch_with_str(url).await?;
+        let stub: ObjectStub = self.namespace.get_by_name(server_id)?.into_rpc();
+        let response: web_sys::Response = JsFuture::from(stub.fetch(url)?).await?.unchecked_into();
         if let Some(answer) = response.headers().get(ANSWER_HEADER)? {
             return Ok(Either::Left(answer));
         }
-        if response.status_code() != 200 {
-            return Err(refusal_of_call(response).await);
+        if response.status() != 200 {
+            return Err(refusal_of_call(response.into()).await);
         }
-        match response.into_parts() {
-            (_, ResponseBody::Stream(body)) => Ok(Either::Right(body)),
-            _ => Err(Fault::Final("an answer without content".into())),
-        }
+        let body = response.body().map(Either::Right);
+        body.ok_or_else(|| Fault::Final("an answer without content".into()))
     }
 }
 
@@ -305,6 +353,12 @@ enum Fault {
     Overloaded,
     Retryable(String),
     Final(String),
+}
+
+impl From<JsValue> for Fault {
+    fn from(error: JsValue) -> Self {
+        Self::from(worker::Error::from(error))
+    }
 }
 
 impl From<worker::Error> for Fault {

@@ -8,6 +8,7 @@
 //! permit. What to do after a refusal or a failure is decided by [`gateway::overflow`] and
 //! [`gateway::retry`].
 
+mod answering;
 mod asking;
 
 use std::rc::Rc;
@@ -23,14 +24,15 @@ use gateway::config::Server;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::journal::{Answered, HeldAnswer};
 use gateway::log::{Cost, Prompt, outcome};
-use gateway::observer::{Kind, Observer};
 use gateway::overflow::{Mode, Plan, Step};
 use gateway::retry::{self, AfterAnswer};
 use gateway::routes;
 use gateway::settlement::{self, ExchangeEnd};
+use gateway::tail::{self as tail_rules, Settlement};
 use gateway::upstream::{self as rules, UpstreamRequest};
 use gateway::usage::Observed;
-use worker::{Delay, Request, Response, ResponseBody, Result};
+use worker::web_sys;
+use worker::{Delay, Request, Response, Result};
 
 use crate::admission_client::CallError;
 use crate::client::ClientGone;
@@ -40,9 +42,8 @@ use crate::isolate::Isolate;
 use crate::log::Over;
 use crate::proxy::Asked;
 use crate::reply::{Held, Reply};
-use crate::stream::Relay;
 use crate::upstream::{self, SendFailure};
-use crate::{lateness, log, random, snapshot};
+use crate::{lateness, log, random, snapshot, tail};
 
 /// Steps 5 to 8 of one request.
 pub(crate) struct Exchange {
@@ -122,7 +123,13 @@ impl Exchange {
                 Over::without_exchange(self.reply.told())
             }
         };
-        log::request(&self.isolate, &self.req, &self.trail, &ended);
+        if let Some(line) = log::request_line(&self.isolate, &self.req, &self.trail, &ended) {
+            self.isolate.tail.borrow_mut().line(line);
+        }
+        // The connections, the body and all that belongs to this request end here.
+        let isolate = Rc::clone(&self.isolate);
+        drop(self);
+        tail::see_off(&isolate).await;
     }
 
     async fn carry_out(&mut self, ticket: TicketId) -> Over {
@@ -286,7 +293,7 @@ impl Exchange {
         }
     }
 
-    async fn send(&self, permit: &Permit) -> std::result::Result<Response, SendFailure> {
+    async fn send(&self, permit: &Permit) -> std::result::Result<web_sys::Response, SendFailure> {
         let asked = &self.asked;
         let body = asked.inference.upstream_body(&asked.body.bytes);
         let request = UpstreamRequest::new(permit, self.server(), asked.inference.endpoint, body);
@@ -301,10 +308,11 @@ impl Exchange {
         .await
     }
 
-    async fn after_answer(&mut self, grant: &Grant, response: Response) -> Tried {
-        let header = |name: &str| response.headers().get(name).ok().flatten();
+    async fn after_answer(&mut self, grant: &Grant, response: web_sys::Response) -> Tried {
+        let headers = response.headers();
+        let header = |name: &str| headers.get(name).ok().flatten();
         let retry_max = self.isolate.settings.retry_max;
-        let status = response.status_code();
+        let status = response.status();
         match retry::after_answer(status, header, self.attempt, retry_max, now()) {
             AfterAnswer::Retry { pause } => {
                 self.note_attempt(&format!("upstream answered {status}"), Some(pause));
@@ -363,62 +371,6 @@ impl Exchange {
         Tried::Over(Ended::without_answer(ExchangeEnd::NoAnswer))
     }
 
-    async fn hold(&self, response: Response) -> Held {
-        match Held::of(response, self.server().api_key.as_ref()).await {
-            Ok(held) => held,
-            Err(error) => Held::Failure(rules::unreachable(&self.server().name, error.to_string())),
-        }
-    }
-
-    /// 7: the upstream's answer to the client, as it is.
-    async fn relay(&mut self, response: Response) -> Ended {
-        let status = response.status_code();
-        let content_type = response.headers().get("content-type").ok().flatten();
-        let kind = Kind::of_answer(status, content_type.as_deref(), &self.asked.inference);
-        let is_stream = matches!(kind, Kind::EventStream { .. });
-        let ended = |end, observed| Ended {
-            end,
-            status: Some(status),
-            observed,
-        };
-        if self.reply.has_begun() && !is_stream {
-            // The client reads a stream already: the answer can only be told in it.
-            let held = self.hold(response).await;
-            self.reply.pass(held, &self.trail, &self.gone).await;
-            return ended(ExchangeEnd::Complete, Observed::default());
-        }
-        let (builder, body) =
-            match upstream::answer(response, self.server().api_key.as_ref(), &self.trail) {
-                Ok((builder, ResponseBody::Stream(body))) => (builder, body),
-                Ok((builder, _)) => {
-                    self.reply.answered(status);
-                    self.reply.send(Ok(builder.empty()));
-                    return ended(ExchangeEnd::Complete, Observed::default());
-                }
-                Err(error) => return self.broken_answer(&error).await,
-            };
-        let pipe = match self.reply.stream(builder) {
-            Ok(pipe) => pipe,
-            Err(error) => return self.broken_answer(&error.into()).await,
-        };
-        self.reply.answered(status);
-        let server = self.server();
-        let error_event =
-            is_stream.then(|| rules::truncated(&server.name).sse_event(&self.trail.request_id));
-        let observer = Observer::new(kind, server.api_key.as_ref());
-        let relayed = Relay::new(&body, pipe, observer)
-            .run(&self.gone, server.upstream_timeout(), error_event)
-            .await;
-        self.first_byte_at = relayed.first_byte_at;
-        ended(relayed.end, relayed.observed)
-    }
-
-    async fn broken_answer(&mut self, error: &worker::Error) -> Ended {
-        let error = GatewayError::internal(error.to_string());
-        self.reply.fail(&error, &self.trail, &self.gone).await;
-        Ended::without_answer(ExchangeEnd::NoAnswer)
-    }
-
     /// 8: the permit goes back with what was used, exactly once.
     async fn settle(&self, ticket: TicketId, ended: Ended, answered: Answered) {
         let settle = settlement::settle(
@@ -431,6 +383,14 @@ impl Exchange {
             note: answered.note(),
             ..settle
         };
+        if tail_rules::may_wait(self.server(), self.trail.admission.as_ref(), &settle) {
+            let settlement = Settlement {
+                request_id: self.trail.request_id.clone(),
+                settle,
+            };
+            let mut tail = self.isolate.tail.borrow_mut();
+            return tail.settle(&self.server().id, settlement);
+        }
         let settled = self
             .isolate
             .admission

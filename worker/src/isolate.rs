@@ -12,6 +12,7 @@ use gateway::config::{KeyCache, Secret};
 use gateway::envelope::Keyring;
 use gateway::hops::InstanceId;
 use gateway::settings::Settings;
+use gateway::tail::Tail;
 use worker::Env;
 
 use crate::access;
@@ -36,6 +37,8 @@ pub(crate) struct Isolate {
     /// Addresses that have sent too many wrong tokens.
     pub(crate) refused: RefCell<Refused>,
     pub(crate) access_keys: access::Keys,
+    /// What is sent when requests are over.
+    pub(crate) tail: RefCell<Tail>,
 }
 
 impl Isolate {
@@ -59,6 +62,7 @@ impl Isolate {
             keys: RefCell::new(KeyCache::new()),
             refused: RefCell::default(),
             access_keys: access::Keys::default(),
+            tail: RefCell::default(),
         });
         ISOLATE.set(Some(Rc::clone(&isolate)));
         Ok(isolate)

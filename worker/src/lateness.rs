@@ -15,7 +15,7 @@ use admission::protocol::{Permit, SentLate};
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use gateway::config::Server;
-use gateway::upstream::{SENDING_WATCHED, is_sent_late};
+use gateway::upstream::{SENDING_WATCHED, is_counted, is_sent_late};
 use worker::Delay;
 
 use crate::admission_client::CallError;
@@ -33,6 +33,9 @@ pub(crate) async fn watch(
     permit: &Permit,
     answered: oneshot::Receiver<()>,
 ) -> Result<(), CallError> {
+    if !is_counted(server) {
+        return Ok(());
+    }
     let answered = match select(answered, Delay::from(SENDING_WATCHED)).await {
         // The answer is here already, so the request was there before.
         Either::Left(_) => None,

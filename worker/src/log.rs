@@ -10,7 +10,7 @@ use gateway::error::{ErrorCode, GatewayError};
 use gateway::journal::Answered;
 use gateway::log::{self as events, Cost, Detail, Event, Text, Waited, outcome};
 use gateway::rollup::Run;
-use gateway_durable::print;
+use gateway_durable::{print, print_line};
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use worker::{Request, Response};
@@ -65,13 +65,25 @@ impl Over {
 
 /// A request of the data plane is over.
 pub(crate) fn request(isolate: &Isolate, req: &Request, trail: &Trail, over: &Over) {
+    if let Some(line) = request_line(isolate, req, trail, over) {
+        print_line(&line);
+    }
+}
+
+/// The line of a request that is over, if such lines are wanted.
+pub(crate) fn request_line(
+    isolate: &Isolate,
+    req: &Request,
+    trail: &Trail,
+    over: &Over,
+) -> Option<String> {
     if !isolate.settings.log_requests {
-        return;
+        return None;
     }
     let since = |at: Instant| millis(at.saturating_since(trail.started));
-    let colo = colo(req);
+    let colo = trail.colo(req);
     let known = &trail.known;
-    print(&Event::Request(events::Request {
+    let event = Event::Request(events::Request {
         request_id: Text(&trail.request_id),
         app: known.app.as_deref().map(Text),
         key_id: known.key_id.as_deref().map(Text),
@@ -87,8 +99,9 @@ pub(crate) fn request(isolate: &Isolate, req: &Request, trail: &Trail, over: &Ov
         total_ms: since(over.at),
         overhead_ms: trail.overhead().map(millis),
         attempts: trail.attempts,
-        colo: colo.as_deref().map(Text),
-    }));
+        colo: (!colo.is_empty()).then_some(Text(&colo)),
+    });
+    Some(event.line())
 }
 
 /// Somebody changed something, or tried to. Reading leaves no line.

@@ -16,8 +16,8 @@ use gateway_durable::Pipe;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use worker::Delay;
-use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader};
+use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
+use worker::{Delay, Response, ResponseBuilder};
 
 use crate::client::ClientGone;
 use crate::clock::now;
@@ -206,6 +206,25 @@ impl Silence {
             }
         }
     }
+}
+
+/// All bytes of an answer, unless it breaks off or takes longer than this.
+pub(crate) async fn read_whole(
+    response: &web_sys::Response,
+    silence_max: Duration,
+) -> Result<Vec<u8>, JsValue> {
+    let reading = JsFuture::from(response.array_buffer()?);
+    match select(reading, Delay::from(silence_max)).await {
+        Either::Left((buffer, _)) => Ok(Uint8Array::new(&buffer?).to_vec()),
+        Either::Right(_) => Err(JsValue::NULL),
+    }
+}
+
+/// A response that ends before its body does.
+pub(crate) fn broken_off(builder: ResponseBuilder) -> worker::Result<Response> {
+    let (pipe, body) = Pipe::new()?;
+    pipe.abort();
+    Ok(builder.stream(body))
 }
 
 /// The next chunk of a body, `None` at its end.

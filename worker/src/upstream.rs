@@ -12,14 +12,13 @@ use gateway::hops;
 use gateway::redact::redacted_text;
 use gateway::upstream::{UpstreamRequest, named_in_connection, returns_response_header};
 use js_sys::Uint8Array;
-use wasm_bindgen::JsValue;
-use worker::web_sys::AbortController;
-use worker::{
-    AbortSignal, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
-    ResponseBody, ResponseBuilder,
-};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{self, AbortController, RequestInit, RequestRedirect, WorkerGlobalScope};
+use worker::{Delay, Headers, Response, ResponseBuilder};
 
 use crate::client::ClientGone;
+use crate::fields;
 use crate::http::Trail;
 
 /// Why no response came.
@@ -41,25 +40,27 @@ pub(crate) async fn send(
     hops: Option<&str>,
     unchanged: &Uint8Array,
     gone: &ClientGone,
-) -> Result<Response, SendFailure> {
+) -> Result<web_sys::Response, SendFailure> {
     let body = match &request.body {
         Cow::Borrowed(_) => unchanged.clone(),
         Cow::Owned(edited) => Uint8Array::from(edited.as_slice()),
     };
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(request_headers(request, client_headers, hops)?)
-        .with_body(Some(body.into()))
-        .with_redirect(RequestRedirect::Manual);
-    let fetch = Fetch::Request(Request::new_with_init(&request.url, &init)?);
+    let headers = request_headers(request, client_headers, hops)?;
     let controller = AbortController::new()?;
-    let signal = AbortSignal::from(controller.signal());
-    let sending = std::pin::pin!(fetch.send_with_signal(&signal));
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_headers(&headers.0);
+    init.set_body(&body);
+    init.set_redirect(RequestRedirect::Manual);
+    init.set_signal(Some(&controller.signal()));
+    // Straight to the platform: the wrapper's Request and Response ask it for ten things that nobody reads.
+    let global: WorkerGlobalScope = js_sys::global().unchecked_into();
+    let sending = JsFuture::from(global.fetch_with_str_and_init(&request.url, &init));
     match gone
         .unless(select(sending, Delay::from(request.timeout)))
         .await
     {
-        Some(Either::Left((response, _))) => Ok(response?),
+        Some(Either::Left((response, _))) => Ok(response?.unchecked_into()),
         Some(Either::Right(_)) => {
             controller.abort();
             Err(SendFailure::Timeout)
@@ -76,32 +77,30 @@ fn request_headers(
     client: &RequestHeaders,
     hops: Option<&str>,
 ) -> worker::Result<Headers> {
-    let headers = Headers::new();
-    for (name, value) in client.forwarded() {
-        headers.append(name, value)?;
-    }
-    if let Some(hops) = hops {
-        headers.set(hops::HEADER, hops)?;
-    }
-    for (name, value) in &request.credentials {
-        headers.set(name, value.expose())?;
-    }
-    Ok(headers)
+    let own = hops.map(|hops| (hops::HEADER, hops)).into_iter();
+    let credentials = request.credentials.iter();
+    let own: Vec<(&str, &str)> = own
+        .chain(credentials.map(|(name, value)| (&**name, value.expose())))
+        .collect();
+    let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
+    let mut all: Vec<_> = client
+        .forwarded()
+        .filter(|(name, _)| !is_own(name))
+        .collect();
+    all.extend(&own);
+    fields::make(&all)
 }
 
-/// The head of the client's response, with the gateway's own headers, and the upstream's body.
-pub(crate) fn answer(
-    response: Response,
+/// The head of the client's response, with the gateway's own headers.
+pub(crate) fn head(
+    response: &web_sys::Response,
     secret: Option<&Secret>,
     trail: &Trail,
-) -> worker::Result<(ResponseBuilder, ResponseBody)> {
-    let headers = response_headers(response.headers(), secret)?;
-    trail.apply(&headers)?;
-    let builder = Response::builder()
-        .with_status(response.status_code())
-        .with_headers(headers);
-    let (_, body) = response.into_parts();
-    Ok((builder, body))
+) -> worker::Result<ResponseBuilder> {
+    let headers = trail.beside(returned(&Headers(response.headers()), secret))?;
+    Ok(Response::builder()
+        .with_status(response.status())
+        .with_headers(headers))
 }
 
 /// Headers of an upstream response that go on to the client, with the server's key redacted where one
@@ -110,14 +109,22 @@ pub(crate) fn response_headers(
     upstream: &Headers,
     secret: Option<&Secret>,
 ) -> worker::Result<Headers> {
-    let headers = Headers::new();
-    let connection = upstream.get("connection")?;
-    for (name, value) in upstream.entries() {
-        if returns_response_header(&name) && !named_in_connection(connection.as_deref(), &name) {
-            headers.append(&name, &redacted_text(&value, secret))?;
-        }
-    }
-    Ok(headers)
+    fields::make(&returned(upstream, secret))
+}
+
+fn returned(upstream: &Headers, secret: Option<&Secret>) -> Vec<(String, String)> {
+    let fields = fields::read(upstream);
+    let connection = fields.iter().find(|(name, _)| name == "connection");
+    let connection = connection.map(|(_, value)| value.clone());
+    let returned = fields.into_iter().filter(|(name, _)| {
+        returns_response_header(name) && !named_in_connection(connection.as_deref(), name)
+    });
+    returned
+        .map(|(name, value)| {
+            let value = redacted_text(&value, secret).into_owned();
+            (name, value)
+        })
+        .collect()
 }
 
 impl From<JsValue> for SendFailure {

@@ -27,7 +27,10 @@ pub use answer::{AcquireAnswer, AdmissionFacts, Budget, Grant, Permit, Refusal, 
 pub use limits::{LEASE_DEFAULT, Limits, OnFull, QUEUE_MAX_DEFAULT, QUEUE_TIMEOUT_DEFAULT};
 pub use line::{DecodeError, LINE_LEN_MAX, PROTOCOL_VERSION, bounded};
 pub use live::Live;
-pub use settle::{Accepted, Cancel, SentLate, Settle, SettleOutcome};
+pub use settle::{
+    Accepted, Cancel, SETTLES_LEN_MAX, SentLate, Settle, SettleOutcome, decode_settles,
+    encode_settles,
+};
 pub use ticket::{TICKET_LEN_MAX, TicketError, TicketId};
 
 #[cfg(test)]

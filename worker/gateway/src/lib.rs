@@ -45,5 +45,6 @@ pub mod settings;
 pub mod settlement;
 pub mod sql;
 pub mod sse;
+pub mod tail;
 pub mod upstream;
 pub mod usage;

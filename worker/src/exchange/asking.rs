@@ -10,7 +10,6 @@ use gateway::journal;
 use gateway::overflow::Mode;
 
 use super::Exchange;
-use crate::log;
 
 impl Exchange {
     pub(super) fn acquire_message(
@@ -49,7 +48,7 @@ impl Exchange {
             model: bounded(&asked.inference.model, MODEL_LEN_MAX).to_owned(),
             endpoint: self.trail.known.endpoint.to_owned(),
             stream: asked.inference.stream,
-            colo: log::colo(&self.req).unwrap_or_default(),
+            colo: self.trail.colo(&self.req),
             held: self.held.clone(),
         }
         .note()

@@ -6,7 +6,7 @@
 //! Invariant: all are safe to repeat.
 
 use super::acquire::{NOTE_LEN_MAX, note_within_bound};
-use super::line::{DecodeError, check_version, first_version, read, within, write};
+use super::line::{DecodeError, LINE_LEN_MAX, check_version, first_version, read, within, write};
 use super::{PROTOCOL_VERSION, TicketId};
 use crate::time::millis;
 use core::time::Duration;
@@ -29,6 +29,9 @@ pub enum SettleOutcome {
     /// tokens are given back, the server pauses.
     UpstreamRefused,
 }
+
+/// Most settlements of one message: 20 ms of 3,200 requests a second.
+pub const SETTLES_LEN_MAX: usize = 64;
 
 /// Ends a permit: its slot is free, its reservation becomes the actual usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +163,27 @@ impl Settle {
     }
 }
 
+/// Several settlements as one message: a line each, to be carried out in their order.
+#[must_use]
+pub fn encode_settles<'a>(settles: impl IntoIterator<Item = &'a Settle>) -> String {
+    let lines: Vec<String> = settles.into_iter().map(Settle::encode).collect();
+    lines.join("\n")
+}
+
+/// Reads several settlements, [`SETTLES_LEN_MAX`] at most. One that cannot be read refuses all of them.
+pub fn decode_settles(text: &str) -> Result<Vec<Settle>, DecodeError> {
+    within(
+        "settlements",
+        text,
+        SETTLES_LEN_MAX.saturating_mul(LINE_LEN_MAX),
+    )?;
+    if text.split('\n').count() > SETTLES_LEN_MAX {
+        let reason = format!("more than {SETTLES_LEN_MAX} settlements");
+        return Err(DecodeError::Malformed(reason));
+    }
+    text.split('\n').map(Settle::decode).collect()
+}
+
 /// Reading and writing of the messages that name a ticket and say nothing else.
 macro_rules! name_a_ticket {
     ($($message:ident),+) => {$(
@@ -180,3 +204,37 @@ macro_rules! name_a_ticket {
 }
 
 name_a_ticket!(Accepted, SentLate, Cancel);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle(number: usize) -> Settle {
+        let ticket = TicketId::try_from(format!("t{number}")).unwrap();
+        Settle {
+            note: format!("a note\nof {number} lines & more"),
+            tokens: Some(7),
+            ..Settle::new(ticket, SettleOutcome::ClientGone)
+        }
+    }
+
+    #[test]
+    fn settlements_of_one_message_keep_their_order_and_their_notes() {
+        let settles: Vec<Settle> = (0..SETTLES_LEN_MAX).map(settle).collect();
+        assert_eq!(decode_settles(&encode_settles(&settles)), Ok(settles));
+    }
+
+    #[test]
+    fn a_message_with_too_many_settlements_or_one_that_is_none_is_refused() {
+        let many: Vec<Settle> = (0..=SETTLES_LEN_MAX).map(settle).collect();
+        assert!(decode_settles(&encode_settles(&many)).is_err());
+        assert!(decode_settles("").is_err());
+        let damaged = format!("{}\nx=1", settle(1).encode());
+        assert!(decode_settles(&damaged).is_err());
+        let long = "t=".to_owned() + &"x".repeat(SETTLES_LEN_MAX * LINE_LEN_MAX);
+        assert!(matches!(
+            decode_settles(&long),
+            Err(DecodeError::TooLong { .. })
+        ));
+    }
+}
