@@ -9,6 +9,26 @@ import settings from "./settings.json";
 
 export * from "./index.js";
 
+// Woken tasks are run in a microtask. The platform's own function for that is a call out of JavaScript, of
+// which there are a dozen a request; a promise does the same within it. What is thrown is reported as before.
+globalThis.queueMicrotask = (task) => {
+  Promise.resolve().then(() => {
+    try {
+      task();
+    } catch (error) {
+      reportError(error);
+    }
+  });
+};
+
+// What worker-build puts around each call so that a Worker whose WebAssembly has trapped begins anew. It is
+// made once: `this` of the call names what belongs to the request.
+let handle;
+function callGateway(request, env, ctx) {
+  handle ??= new Gateway(ctx, env).fetch;
+  return handle.call({ env, ctx }, request);
+}
+
 // The Worker prints the lines of several requests one after the other; they go out as one write.
 const write = console.log.bind(console);
 let lines = [];
@@ -28,7 +48,7 @@ const prefixes = settings.workerFirst.filter((pattern) => pattern.endsWith("*"))
 
 export default {
   fetch(request, env, ctx) {
-    if (isWorkerFirst(pathOf(request.url))) return new Gateway(ctx, env).fetch(request);
+    if (isWorkerFirst(pathOf(request.url))) return callGateway(request, env, ctx);
     return fetchPage(request, env, ctx);
   },
 };
@@ -58,7 +78,7 @@ async function fetchPage(request, env, ctx) {
     if (file.status !== 404) return file;
     if (isNavigation(request)) return env.ASSETS.fetch(request);
   }
-  return new Gateway(ctx, env).fetch(request);
+  return callGateway(request, env, ctx);
 }
 
 /** Somebody wants a page: a browser that goes somewhere, or one that is too old to say so. */

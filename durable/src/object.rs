@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use crate::log::print;
 use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
-    decode_settles,
+    Accepted, Acquire, AcquireAnswer, Ask, Batch, Block, Cancel, DecodeError, Limits, SentLate,
+    Settle, TicketId,
 };
 use futures::FutureExt;
 use futures::future::{Either, select};
@@ -94,7 +94,7 @@ impl DurableObject for Limiter {
             "acquire" => acquire(shell, &req, message).await,
             "watch" => watch(shell, &req, message).await,
             "settle" => settle(shell, message).await,
-            "settles" => settle_all(shell, &mut req).await?,
+            "settles" => carry_out(shell, &mut req, message).await?,
             "accepted" => Accepted::decode(message).map(|accepted| {
                 let known = shell.step(|admission, now| admission.accepted(&accepted, now));
                 Answer::Line(u8::from(known).to_string())
@@ -174,8 +174,12 @@ async fn acquire(
     req: &Request,
     message: &str,
 ) -> std::result::Result<Answer, DecodeError> {
-    let waiting = match shell.enter(Acquire::decode(message)?).await {
-        Entered::Answered(answer) => return Ok(Answer::Line(answer.encode())),
+    let (request, ask) = (Acquire::decode(message)?, Ask::decode(message)?);
+    let waiting = match shell.enter(request, ask).await {
+        Entered::Answered(answer, block) => {
+            let block = block.as_ref().map(Block::encode_beside);
+            return Ok(Answer::Line(answer.encode() + &block.unwrap_or_default()));
+        }
         Entered::Waiting(waiting) => waiting,
     };
     let _listener = cancel_when_aborted(shell, req, &waiting.ticket);
@@ -206,18 +210,27 @@ async fn settle(shell: &Rc<Shell>, message: &str) -> std::result::Result<Answer,
     Ok(Answer::Line(u8::from(settled).to_string()))
 }
 
-/// As [`settle`], for those that one isolate has gathered; they are lines of the body.
-async fn settle_all(
+/// As [`settle`], for what one isolate has gathered; that is the body. The query may ask for permits ahead.
+async fn carry_out(
     shell: &Rc<Shell>,
     req: &mut Request,
+    message: &str,
 ) -> Result<std::result::Result<Answer, DecodeError>> {
-    let settles = match decode_settles(&req.text().await?) {
-        Ok(settles) => settles,
-        Err(error) => return Ok(Err(error)),
+    let (batch, ask) = match (Batch::decode(&req.text().await?), Ask::decode(message)) {
+        (Ok(batch), Ok(ask)) => (batch, ask),
+        (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
     };
-    shell.settle_all(&settles);
-    shell.written().await;
-    Ok(Ok(Answer::Line(String::from("1"))))
+    let line = match shell.carry_out(&batch, ask) {
+        Some(block) => {
+            shell.written_now().await;
+            block.encode()
+        }
+        None => {
+            shell.written().await;
+            String::from("1")
+        }
+    };
+    Ok(Ok(Answer::Line(line)))
 }
 
 async fn watch(
@@ -225,8 +238,8 @@ async fn watch(
     req: &Request,
     message: &str,
 ) -> std::result::Result<Answer, DecodeError> {
-    let waiting = match shell.enter(Acquire::decode(message)?).await {
-        Entered::Answered(answer) => return Ok(Answer::Line(answer.encode())),
+    let waiting = match shell.enter(Acquire::decode(message)?, None).await {
+        Entered::Answered(answer, _) => return Ok(Answer::Line(answer.encode())),
         Entered::Waiting(waiting) => waiting,
     };
     let listener = cancel_when_aborted(shell, req, &waiting.ticket);

@@ -8,15 +8,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, Live, SentLate, Settle,
-    encode_settles,
+    Accepted, Acquire, AcquireAnswer, Ask, Batch, Block, Cancel, DecodeError, Limits, Live,
+    SentLate, Settle,
 };
 use admission::{Instant, Progress};
 use futures::future::Either;
 use gateway::attempts::{self, Attempt};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::metrics::Counters;
-use gateway::tail::Settlement;
 use gateway_durable::{ANSWER_HEADER, RESET};
 use js_sys::Promise;
 use js_sys::Reflect;
@@ -64,6 +63,22 @@ pub(crate) enum CallError {
     Failed(String),
 }
 
+/// What came of a question for permits ahead.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    pub(crate) block: Option<Block>,
+    /// An earlier call may have been heard as well.
+    pub(crate) was_repeated: bool,
+}
+
+impl Ahead {
+    /// An answer that cannot be read is none; what it granted ends with its lease.
+    fn read(&mut self, line: &str, ask: Option<&Ask>) {
+        let read = ask.map(|ask| Block::decode(line, ask.block.clone()));
+        self.block = read.and_then(|block| block.ok().flatten());
+    }
+}
+
 impl AdmissionClient {
     pub(crate) fn new(namespace: ObjectNamespace) -> Self {
         Self { namespace }
@@ -75,9 +90,13 @@ impl AdmissionClient {
         &self,
         server_id: &str,
         request: &Acquire,
-    ) -> Result<AcquireAnswer, CallError> {
-        self.enter("acquire", server_id, request, async |_| {})
-            .await
+        ask: Option<&Ask>,
+    ) -> (Result<AcquireAnswer, CallError>, Ahead) {
+        let mut ahead = Ahead::default();
+        let answer = self
+            .enter("acquire", server_id, request, ask, &mut ahead, async |_| {})
+            .await;
+        (answer, ahead)
     }
 
     /// As [`AdmissionClient::acquire`], and tells about every second how the queue moves.
@@ -87,7 +106,9 @@ impl AdmissionClient {
         request: &Acquire,
         on_progress: impl AsyncFnMut(Progress),
     ) -> Result<AcquireAnswer, CallError> {
-        self.enter("watch", server_id, request, on_progress).await
+        let mut ahead = Ahead::default();
+        self.enter("watch", server_id, request, None, &mut ahead, on_progress)
+            .await
     }
 
     /// Says that the upstream took a probing request on.
@@ -131,18 +152,29 @@ impl AdmissionClient {
             .map(drop)
     }
 
-    /// Several settlements in one call; each may be made again by itself.
-    pub(crate) async fn settle_all(
+    /// What has gathered, in one call; each part may be told again by itself. Asks for permits ahead with it.
+    pub(crate) async fn carry_out(
         &self,
         server_id: &str,
-        settles: &[Settlement],
-    ) -> Result<(), CallError> {
-        let body = encode_settles(settles.iter().map(|settlement| &settlement.settle));
+        batch: &Batch,
+        ask: Option<&Ask>,
+    ) -> (Result<(), CallError>, Ahead) {
+        let query = ask.map(Ask::encode).unwrap_or_default();
+        let url = format!("https://limiter/settles?{query}");
+        let body = batch.encode();
+        let mut ahead = Ahead::default();
         let mut tries = Tries::default();
         loop {
-            match self.post_once(server_id, "settles", &body).await {
-                Ok(()) => return Ok(()),
-                Err(fault) => tries.after(fault).await?,
+            let fault = match self.post_once(server_id, &url, &body).await {
+                Ok(line) => {
+                    ahead.read(&line, ask);
+                    return (Ok(()), ahead);
+                }
+                Err(fault) => fault,
+            };
+            ahead.was_repeated = true;
+            if let Err(error) = tries.after(fault).await {
+                return (Err(error), ahead);
             }
         }
     }
@@ -184,17 +216,24 @@ impl AdmissionClient {
         operation: &str,
         server_id: &str,
         request: &Acquire,
+        ask: Option<&Ask>,
+        ahead: &mut Ahead,
         mut on_progress: impl AsyncFnMut(Progress),
     ) -> Result<AcquireAnswer, CallError> {
+        let beside = ask.map(Ask::encode_beside).unwrap_or_default();
         let called_at = now();
         let mut request = Cow::Borrowed(request);
         let mut tries = Tries::default();
         loop {
-            let url = format!("https://limiter/{operation}?{}", request.encode());
+            let url = format!("https://limiter/{operation}?{}{beside}", request.encode());
             let fault = match self.enter_once(server_id, &url, &mut on_progress).await {
-                Ok(line) => return Ok(AcquireAnswer::decode(&line)?),
+                Ok(line) => {
+                    ahead.read(&line, ask);
+                    return Ok(AcquireAnswer::decode(&line)?);
+                }
                 Err(fault) => fault,
             };
+            ahead.was_repeated = true;
             tries.after(fault).await?;
             if request.arrival.is_none() {
                 request.to_mut().arrival = Some(called_at);
@@ -242,17 +281,16 @@ impl AdmissionClient {
         }
     }
 
-    async fn post_once(&self, server_id: &str, operation: &str, body: &str) -> Result<(), Fault> {
+    async fn post_once(&self, server_id: &str, url: &str, body: &str) -> Result<String, Fault> {
         let init = RequestInit::new();
         init.set_method("POST");
         init.set_body(&body.into());
         let stub: ObjectStub = self.namespace.get_by_name(server_id)?.into_rpc();
-        let call = stub.fetch_with_init(&format!("https://limiter/{operation}"), &init)?;
+        let call = stub.fetch_with_init(url, &init)?;
         let response: web_sys::Response = JsFuture::from(call).await?.unchecked_into();
-        if response.status() == 200 {
-            Ok(())
-        } else {
-            Err(refusal_of_call(response.into()).await)
+        match response.headers().get(ANSWER_HEADER)? {
+            Some(answer) => Ok(answer),
+            None => Err(refusal_of_call(response.into()).await),
         }
     }
 

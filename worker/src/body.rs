@@ -26,9 +26,9 @@ pub(crate) struct Body {
 /// is read, or with what has come so far.
 pub(crate) async fn read(
     req: &Request,
+    announced: Option<&str>,
     check: impl Fn(u64) -> Result<(), GatewayError>,
 ) -> Result<Body, GatewayError> {
-    let announced = req.headers().get("content-length").ok().flatten();
     match announced.and_then(|length| length.parse().ok()) {
         Some(length) => match check(length) {
             Ok(()) => read_announced(req).await,

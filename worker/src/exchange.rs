@@ -25,6 +25,7 @@ use gateway::error::{ErrorCode, GatewayError};
 use gateway::journal::{Answered, HeldAnswer};
 use gateway::log::{Cost, Prompt, outcome};
 use gateway::overflow::{Mode, Plan, Step};
+use gateway::pool::Kind;
 use gateway::retry::{self, AfterAnswer};
 use gateway::routes;
 use gateway::settlement::{self, ExchangeEnd};
@@ -42,8 +43,9 @@ use crate::isolate::Isolate;
 use crate::log::Over;
 use crate::proxy::Asked;
 use crate::reply::{Held, Reply};
-use crate::upstream::{self, SendFailure};
+use crate::upstream::{self, SendFailure, Sent};
 use crate::{lateness, log, random, snapshot, tail};
+use asking::{answered, is_straight};
 
 /// Steps 5 to 8 of one request.
 pub(crate) struct Exchange {
@@ -62,6 +64,14 @@ pub(crate) struct Exchange {
     held: Option<HeldAnswer>,
     /// What the latest permit has reserved.
     reserved_tokens: u64,
+    /// The kind of which the permit was granted ahead that is in use.
+    ahead: Option<Kind>,
+    /// The timer of the latest response headers.
+    timer: Option<Delay>,
+    /// A limiter was asked for this very request.
+    has_asked: bool,
+    /// Ends when nothing is left of permits ahead that this request has brought.
+    attended: Option<oneshot::Receiver<()>>,
 }
 
 /// What is known when the exchange with the upstream is over.
@@ -108,6 +118,10 @@ impl Exchange {
             first_byte_at: None,
             held: None,
             reserved_tokens: 0,
+            ahead: None,
+            timer: None,
+            has_asked: false,
+            attended: None,
             req,
             isolate,
             asked,
@@ -128,15 +142,20 @@ impl Exchange {
         }
         // The connections, the body and all that belongs to this request end here.
         let isolate = Rc::clone(&self.isolate);
+        let attended = self.attended.take();
         drop(self);
         tail::see_off(&isolate).await;
+        if let Some(attended) = attended {
+            // Closed without a word.
+            let _closed = attended.await;
+        }
     }
 
-    async fn carry_out(&mut self, ticket: TicketId) -> Over {
+    async fn carry_out(&mut self, mut ticket: TicketId) -> Over {
         let mut pause = None;
         let mut held: Option<Held> = None;
         loop {
-            let grant = match self.permit(&ticket, pause).await {
+            let grant = match self.permit(&mut ticket, pause).await {
                 Ok(Some(grant)) => grant,
                 Ok(None) => return self.let_go(ticket).await,
                 Err(error) => {
@@ -164,7 +183,7 @@ impl Exchange {
 
     /// The client has left, or there is no further permit: the one of an earlier attempt, if the
     /// object still counts it, ends here.
-    async fn let_go(&self, ticket: TicketId) -> Over {
+    async fn let_go(&mut self, ticket: TicketId) -> Over {
         let over = Over::without_exchange(self.reply.told());
         if self.attempt > 0 {
             let ended = Ended::without_answer(ExchangeEnd::NoAnswer);
@@ -173,7 +192,7 @@ impl Exchange {
         over
     }
 
-    async fn end(&self, ticket: TicketId, ended: Ended) -> Over {
+    async fn end(&mut self, ticket: TicketId, ended: Ended) -> Over {
         let (status, code) = outcome(self.reply.told(), Some(ended.end));
         let over = Over {
             status,
@@ -189,11 +208,14 @@ impl Exchange {
     /// 5: a permit, from the first candidate that has one; `None` when the client left meanwhile.
     async fn permit(
         &mut self,
-        ticket: &TicketId,
+        ticket: &mut TicketId,
         pause: Option<Duration>,
     ) -> std::result::Result<Option<Grant>, GatewayError> {
         while let Some(step) = self.plan.next() {
             self.move_to(step);
+            if let Some(grant) = self.permit_ahead(ticket) {
+                return Ok(Some(self.granted(step, grant)));
+            }
             let request = self.acquire_message(ticket, step.mode, pause);
             let answer = match self.ask(&request, step.mode).await {
                 Ok(Some(answer)) => answer,
@@ -208,10 +230,9 @@ impl Exchange {
             };
             match answer {
                 AcquireAnswer::Granted(grant) => {
-                    self.plan.granted(step.index);
-                    self.note_facts(&grant.admission);
-                    self.reserved_tokens = grant.permit.reserved_tokens();
-                    return Ok(Some(grant));
+                    // In place of one of an earlier attempt, if that was granted ahead.
+                    self.has_used(ticket);
+                    return Ok(Some(self.granted(step, grant)));
                 }
                 AcquireAnswer::Refused(refusal) => {
                     self.note_facts(&refusal.admission);
@@ -222,6 +243,13 @@ impl Exchange {
             }
         }
         Err(gateway::route::model_not_found(&self.asked.inference.model))
+    }
+
+    fn granted(&mut self, step: Step, grant: Grant) -> Grant {
+        self.plan.granted(step.index);
+        self.note_facts(&grant.admission);
+        self.reserved_tokens = grant.permit.reserved_tokens();
+        grant
     }
 
     /// Asks one object. When the client leaves, its ticket is cancelled; a grant that was already on
@@ -235,14 +263,24 @@ impl Exchange {
         let server_id = self.server().id.clone();
         let client = &isolate.admission;
         let watches = self.asked.wants_progress && mode == Mode::Queue;
+        let question = if watches { None } else { self.question() };
+        self.has_asked = true;
         let (reply, trail, gone) = (&mut self.reply, &self.trail, &self.gone);
+        let attended = &mut self.attended;
         let call = async {
-            if watches {
+            let answer = if watches {
                 let tell = async |now| reply.tell_progress(now, trail, gone).await;
                 client.watch(&server_id, request, tell).await
             } else {
-                client.acquire(&server_id, request).await
+                let ask = question.as_ref().map(|question| &question.ask);
+                let (answer, ahead) = client.acquire(&server_id, request, ask).await;
+                *attended = question.and_then(|question| answered(&isolate, question, ahead));
+                answer
+            };
+            if !is_straight(&answer) {
+                isolate.pool.borrow_mut().close(&server_id, now());
             }
+            answer
         };
         let late = {
             let mut call = std::pin::pin!(call);
@@ -274,26 +312,45 @@ impl Exchange {
         self.trail.attempts = self.attempt.saturating_add(1);
         let (isolate, server) = (Rc::clone(&self.isolate), Rc::clone(&self.asked.server));
         let request_id = self.trail.request_id.clone();
+        if !rules::is_counted(&server) {
+            return self.exchange(grant, None).await;
+        }
         let (answered, has_answer) = oneshot::channel();
+        let (late, is_late) = oneshot::channel();
         let watched = async {
-            let told = lateness::watch(&isolate, &server, &grant.permit, has_answer).await;
+            let permit = &grant.permit;
+            let told = lateness::watch(&isolate, &server, permit, has_answer, is_late).await;
             note(&request_id, "sent-late", told);
         };
-        join(self.exchange(grant, answered), watched).await.0
+        let exchange = self.exchange(grant, Some((answered, late)));
+        join(exchange, watched).await.0
     }
 
-    async fn exchange(&mut self, grant: &Grant, answered: oneshot::Sender<()>) -> Tried {
+    /// `watch` is told when there is an answer or a failure, and when the sending takes long.
+    async fn exchange(
+        &mut self,
+        grant: &Grant,
+        watch: Option<(oneshot::Sender<()>, oneshot::Sender<()>)>,
+    ) -> Tried {
+        let (answered, late) = watch.unzip();
         let sent_at = now();
-        let sent = self.send(&grant.permit).await;
+        let sent = self.send(&grant.permit, late).await;
         self.trail.upstream = now().saturating_since(sent_at);
         drop(answered);
         match sent {
-            Ok(response) => self.after_answer(grant, response).await,
+            Ok(sent) => {
+                self.timer = Some(sent.timer);
+                self.after_answer(grant, sent.response).await
+            }
             Err(failure) => self.after_failure(failure).await,
         }
     }
 
-    async fn send(&self, permit: &Permit) -> std::result::Result<web_sys::Response, SendFailure> {
+    async fn send(
+        &self,
+        permit: &Permit,
+        late: Option<oneshot::Sender<()>>,
+    ) -> std::result::Result<Sent, SendFailure> {
         let asked = &self.asked;
         let body = asked.inference.upstream_body(&asked.body.bytes);
         let request = UpstreamRequest::new(permit, self.server(), asked.inference.endpoint, body);
@@ -303,6 +360,7 @@ impl Exchange {
             &asked.headers,
             hops,
             &asked.body.handle,
+            late,
             &self.gone,
         )
         .await
@@ -315,6 +373,10 @@ impl Exchange {
         let status = response.status();
         match retry::after_answer(status, header, self.attempt, retry_max, now()) {
             AfterAnswer::Retry { pause } => {
+                self.isolate
+                    .pool
+                    .borrow_mut()
+                    .close(&self.server().id, now());
                 self.note_attempt(&format!("upstream answered {status}"), Some(pause));
                 let held = self.hold(response).await;
                 Tried::Again {
@@ -324,6 +386,10 @@ impl Exchange {
             }
             AfterAnswer::Pass if status == 429 => {
                 let pause = retry::pause(header, self.attempt, now());
+                self.isolate
+                    .pool
+                    .borrow_mut()
+                    .close(&self.server().id, now());
                 self.note_attempt("upstream answered 429 once more", Some(pause));
                 let mut ended = self.relay(response).await;
                 ended.end = ExchangeEnd::Refused(pause);
@@ -372,15 +438,22 @@ impl Exchange {
     }
 
     /// 8: the permit goes back with what was used, exactly once.
-    async fn settle(&self, ticket: TicketId, ended: Ended, answered: Answered) {
+    async fn settle(&mut self, ticket: TicketId, ended: Ended, answered: Answered) {
+        let was_ahead = self.has_used(&ticket);
         let settle = settlement::settle(
             ticket,
             ended.end,
             ended.status,
             ended.observed.usage.as_ref(),
         );
+        let started_at = self.trail.started.as_millis();
+        let answered = Answered {
+            started_at: was_ahead.then_some(started_at),
+            ..answered
+        };
         let settle = Settle {
             note: answered.note(),
+            prompt_bytes: was_ahead.then_some(self.asked.inference.prompt_bytes),
             ..settle
         };
         if tail_rules::may_wait(self.server(), self.trail.admission.as_ref(), &settle) {

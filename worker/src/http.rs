@@ -24,6 +24,8 @@ use crate::{admin, fields, log, proxy, random};
 /// What is known of a request so far; every answer tells it in its headers.
 pub(crate) struct Trail {
     pub(crate) request_id: String,
+    /// The client gave it that id.
+    pub(crate) is_named: bool,
     pub(crate) started: Instant,
     /// Time between handing the request to the upstream and its response headers.
     pub(crate) upstream: Duration,
@@ -36,8 +38,6 @@ pub(crate) struct Trail {
     pub(crate) known: Known,
     /// What lets a page of another origin read the answer.
     cors: cors::Headers,
-    /// Where the request came in; asked for once.
-    colo: OnceCell<String>,
     /// As the last answer told it.
     overhead: Cell<Option<Duration>>,
 }
@@ -57,6 +57,7 @@ impl Trail {
     fn new(request_id: String) -> Self {
         Self {
             request_id,
+            is_named: false,
             started: now(),
             upstream: Duration::ZERO,
             attempts: 0,
@@ -65,15 +66,8 @@ impl Trail {
             config_version: None,
             known: Known::default(),
             cors: cors::Headers::new(),
-            colo: OnceCell::new(),
             overhead: Cell::new(None),
         }
-    }
-
-    /// Location of this Worker; empty where there is none.
-    pub(crate) fn colo(&self, req: &Request) -> String {
-        let colo = || log::colo(req).unwrap_or_default();
-        self.colo.get_or_init(colo).clone()
     }
 
     /// Time in the gateway itself, as the answer told it.
@@ -148,6 +142,7 @@ pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Respo
         Ok(random) => Trail::new(routes::request_id(header("x-request-id"), random)),
         Err(error) => return error_response(&error, &Trail::new(String::new())),
     };
+    trail.is_named = header("x-request-id") == Some(&*trail.request_id);
     let isolate = Isolate::get(&env);
     if let Ok(isolate) = &isolate {
         let cors = &isolate.settings.cors;

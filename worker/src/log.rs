@@ -59,6 +59,7 @@ impl Over {
             total_ms: since(self.at),
             overhead_ms: trail.overhead().map_or(0, millis),
             attempts: trail.attempts.into(),
+            started_at: None,
         }
     }
 }
@@ -81,7 +82,7 @@ pub(crate) fn request_line(
         return None;
     }
     let since = |at: Instant| millis(at.saturating_since(trail.started));
-    let colo = trail.colo(req);
+    let colo = isolate.colo(req);
     let known = &trail.known;
     let event = Event::Request(events::Request {
         request_id: Text(&trail.request_id),
@@ -99,7 +100,7 @@ pub(crate) fn request_line(
         total_ms: since(over.at),
         overhead_ms: trail.overhead().map(millis),
         attempts: trail.attempts,
-        colo: (!colo.is_empty()).then_some(Text(&colo)),
+        colo: (!colo.is_empty()).then_some(Text(colo)),
     });
     Some(event.line())
 }
@@ -197,10 +198,8 @@ pub(crate) fn failed(request_id: &str, failure: &GatewayError) {
     }
 }
 
-/// Where on Cloudflare's network this runs; elsewhere unknown.
 /// Location of this Worker; nowhere but at Cloudflare is there one.
 pub(crate) fn colo(req: &Request) -> Option<String> {
-    // Known already, and spares plain workerd the look-ups.
     req.cf()?;
     let property = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = property(req.inner(), "cf").filter(JsValue::is_object)?;

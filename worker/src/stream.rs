@@ -208,16 +208,21 @@ impl Silence {
     }
 }
 
-/// All bytes of an answer, unless it breaks off or takes longer than this.
+/// All bytes of an answer, unless it breaks off or takes longer than this after the timer that runs already.
 pub(crate) async fn read_whole(
     response: &web_sys::Response,
+    timer: Option<Delay>,
     silence_max: Duration,
 ) -> Result<Vec<u8>, JsValue> {
-    let reading = JsFuture::from(response.array_buffer()?);
-    match select(reading, Delay::from(silence_max)).await {
-        Either::Left((buffer, _)) => Ok(Uint8Array::new(&buffer?).to_vec()),
-        Either::Right(_) => Err(JsValue::NULL),
+    let mut reading = JsFuture::from(response.array_buffer()?);
+    for timer in timer.into_iter().map(Some).chain([None]) {
+        // Most are read before the timer of the response headers is over.
+        let timer = timer.unwrap_or_else(|| Delay::from(silence_max));
+        if let Either::Left((buffer, _)) = select(&mut reading, timer).await {
+            return Ok(Uint8Array::new(&buffer?).to_vec());
+        }
     }
+    Err(JsValue::NULL)
 }
 
 /// A response that ends before its body does.

@@ -5,12 +5,15 @@
 
 use std::borrow::Cow;
 
+use futures::channel::oneshot;
 use futures::future::{Either, select};
 use gateway::config::Secret;
 use gateway::headers::RequestHeaders;
 use gateway::hops;
 use gateway::redact::redacted_text;
-use gateway::upstream::{UpstreamRequest, named_in_connection, returns_response_header};
+use gateway::upstream::{
+    SENDING_WATCHED, UpstreamRequest, named_in_connection, returns_response_header,
+};
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -32,15 +35,23 @@ pub(crate) enum SendFailure {
     ClientGone,
 }
 
+/// Response headers that have come, and the timer that was set for them. It goes on.
+pub(crate) struct Sent {
+    pub(crate) response: web_sys::Response,
+    pub(crate) timer: Delay,
+}
+
 /// Sends the request and waits for the response headers. `unchanged` is the client's own buffer,
 /// which goes out as it is when the rules have changed no byte; `hops` names the gateways on the way.
+/// `watched` is told when the sending has taken [`SENDING_WATCHED`].
 pub(crate) async fn send(
     request: &UpstreamRequest<'_>,
     client_headers: &RequestHeaders,
     hops: Option<&str>,
     unchanged: &Uint8Array,
+    watched: Option<oneshot::Sender<()>>,
     gone: &ClientGone,
-) -> Result<web_sys::Response, SendFailure> {
+) -> Result<Sent, SendFailure> {
     let body = match &request.body {
         Cow::Borrowed(_) => unchanged.clone(),
         Cow::Owned(edited) => Uint8Array::from(edited.as_slice()),
@@ -55,21 +66,36 @@ pub(crate) async fn send(
     init.set_signal(Some(&controller.signal()));
     // Straight to the platform: the wrapper's Request and Response ask it for ten things that nobody reads.
     let global: WorkerGlobalScope = js_sys::global().unchecked_into();
-    let sending = JsFuture::from(global.fetch_with_str_and_init(&request.url, &init));
-    match gone
-        .unless(select(sending, Delay::from(request.timeout)))
-        .await
-    {
-        Some(Either::Left((response, _))) => Ok(response?.unchecked_into()),
+    let mut sending = JsFuture::from(global.fetch_with_str_and_init(&request.url, &init));
+    // One timer after the other: most answers come before the first.
+    let first = match &watched {
+        Some(_) => SENDING_WATCHED.min(request.timeout),
+        None => request.timeout,
+    };
+    let mut timer = Delay::from(first);
+    let mut waited = gone.unless(select(&mut sending, &mut timer)).await;
+    if let (Some(Either::Right(_)), Some(watched)) = (&waited, watched) {
+        // Nobody watches any more only where the exchange is over.
+        let _over = watched.send(());
+        timer = Delay::from(request.timeout.saturating_sub(first));
+        waited = gone.unless(select(&mut sending, &mut timer)).await;
+    }
+    let answer = match waited {
+        Some(Either::Left((answer, _))) => Some(answer),
         Some(Either::Right(_)) => {
             controller.abort();
-            Err(SendFailure::Timeout)
+            return Err(SendFailure::Timeout);
         }
-        None => {
-            controller.abort();
-            Err(SendFailure::ClientGone)
-        }
-    }
+        None => None,
+    };
+    let Some(answer) = answer else {
+        controller.abort();
+        return Err(SendFailure::ClientGone);
+    };
+    Ok(Sent {
+        response: answer?.unchecked_into(),
+        timer,
+    })
 }
 
 fn request_headers(
@@ -91,15 +117,16 @@ fn request_headers(
     fields::make(&all)
 }
 
-/// The head of the client's response, with the gateway's own headers.
+/// The head of the client's response, with the gateway's own headers. `fields` are the upstream's.
 pub(crate) fn head(
-    response: &web_sys::Response,
+    status: u16,
+    fields: Vec<(String, String)>,
     secret: Option<&Secret>,
     trail: &Trail,
 ) -> worker::Result<ResponseBuilder> {
-    let headers = trail.beside(returned(&Headers(response.headers()), secret))?;
+    let headers = trail.beside(returned(fields, secret))?;
     Ok(Response::builder()
-        .with_status(response.status())
+        .with_status(status)
         .with_headers(headers))
 }
 
@@ -109,20 +136,19 @@ pub(crate) fn response_headers(
     upstream: &Headers,
     secret: Option<&Secret>,
 ) -> worker::Result<Headers> {
-    fields::make(&returned(upstream, secret))
+    fields::make(&returned(fields::read(upstream), secret))
 }
 
-fn returned(upstream: &Headers, secret: Option<&Secret>) -> Vec<(String, String)> {
-    let fields = fields::read(upstream);
+fn returned(fields: Vec<(String, String)>, secret: Option<&Secret>) -> Vec<(String, String)> {
     let connection = fields.iter().find(|(name, _)| name == "connection");
     let connection = connection.map(|(_, value)| value.clone());
     let returned = fields.into_iter().filter(|(name, _)| {
         returns_response_header(name) && !named_in_connection(connection.as_deref(), name)
     });
     returned
-        .map(|(name, value)| {
-            let value = redacted_text(&value, secret).into_owned();
-            (name, value)
+        .map(|(name, value)| match redacted_text(&value, secret) {
+            Cow::Borrowed(_) => (name, value),
+            Cow::Owned(redacted) => (name, redacted),
         })
         .collect()
 }

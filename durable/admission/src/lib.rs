@@ -33,7 +33,8 @@ mod admission_test;
 mod model_test;
 
 pub use admission::{
-    Acquired, Admission, COMMIT_INTERVAL, Ended, Event, Progress, REENTRY_GRACE, SENT_BY,
+    AHEAD_LEASE, Acquired, Admission, COMMIT_INTERVAL, Ended, Event, Progress, REENTRY_GRACE,
+    SENT_BY,
 };
 pub use estimate::{EXPECTED_OUTPUT_TOKENS, MODELS_LEN_MAX, PROMPT_BYTES_PER_TOKEN, TOKENS_MAX};
 pub use lease::PERMITS_MAX;

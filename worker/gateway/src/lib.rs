@@ -33,6 +33,7 @@ pub mod observer;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod overflow;
+pub mod pool;
 pub mod progress;
 pub mod redact;
 pub mod retry;

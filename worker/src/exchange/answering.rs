@@ -11,14 +11,14 @@ use gateway::observer::{Kind, Observer, Output};
 use gateway::settlement::ExchangeEnd;
 use gateway::upstream as rules;
 use gateway::usage::Observed;
-use worker::ResponseBuilder;
 use worker::web_sys;
+use worker::{Headers, ResponseBuilder};
 
 use super::{Ended, Exchange};
 use crate::clock::now;
 use crate::reply::Held;
 use crate::stream::{self, Relay};
-use crate::upstream;
+use crate::{fields, upstream};
 
 impl Exchange {
     pub(super) async fn hold(&self, response: web_sys::Response) -> Held {
@@ -31,11 +31,13 @@ impl Exchange {
     /// 7: the upstream's answer to the client, as it is.
     pub(super) async fn relay(&mut self, response: web_sys::Response) -> Ended {
         let status = response.status();
-        let headers = response.headers();
-        let header = |name: &str| headers.get(name).ok().flatten();
-        let content_type = header("content-type");
+        let fields = fields::read(&Headers(response.headers()));
+        let header = |name: &str| {
+            let field = fields.iter().find(|(known, _)| known == name);
+            field.map(|(_, value)| value.as_str())
+        };
         let length = header("content-length").and_then(|length| length.parse::<u64>().ok());
-        let kind = Kind::of_answer(status, content_type.as_deref(), &self.asked.inference);
+        let kind = Kind::of_answer(status, header("content-type"), &self.asked.inference);
         let is_stream = matches!(kind, Kind::EventStream { .. });
         let ended = |end, observed| Ended {
             end,
@@ -49,13 +51,14 @@ impl Exchange {
             return ended(ExchangeEnd::Complete, Observed::default());
         }
         let secret = self.server().api_key.as_ref();
-        let builder = match upstream::head(&response, secret, &self.trail) {
+        let builder = match upstream::head(status, fields, secret, &self.trail) {
             Ok(builder) => builder,
             Err(error) => return self.broken_answer(&error).await,
         };
         if !is_stream && length.is_some_and(|length| length <= rules::WHOLE_BYTES_MAX) {
             return self.pass_whole(builder, &response, kind).await;
         }
+        self.timer = None;
         let Some(body) = response.body() else {
             self.reply.answered(status);
             self.reply.send(Ok(builder.empty()));
@@ -87,7 +90,8 @@ impl Exchange {
         let status = response.status();
         let server = Rc::clone(&self.asked.server);
         let mut observer = Observer::new(kind, server.api_key.as_ref());
-        let read = stream::read_whole(response, server.upstream_timeout());
+        let timer = self.timer.take();
+        let read = stream::read_whole(response, timer, server.upstream_timeout());
         let mut whole = Vec::new();
         let end = match self.gone.unless(read).await {
             Some(Ok(bytes)) => {

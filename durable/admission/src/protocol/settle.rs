@@ -6,7 +6,7 @@
 //! Invariant: all are safe to repeat.
 
 use super::acquire::{NOTE_LEN_MAX, note_within_bound};
-use super::line::{DecodeError, LINE_LEN_MAX, check_version, first_version, read, within, write};
+use super::line::{DecodeError, check_version, first_version, read, within, write};
 use super::{PROTOCOL_VERSION, TicketId};
 use crate::time::millis;
 use core::time::Duration;
@@ -44,6 +44,8 @@ pub struct Settle {
     pub prompt_tokens: Option<u64>,
     /// Output tokens among them; teaches the estimate of later requests.
     pub completion_tokens: Option<u64>,
+    /// Bytes of the request body, where the permit was granted ahead and could not know them.
+    pub prompt_bytes: Option<u64>,
     /// For how long the upstream that refused it does not want to be asked again.
     pub pause: Option<Duration>,
     /// What became of it.
@@ -86,6 +88,8 @@ struct SettleLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     c: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    b: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     z: Option<u64>,
     #[serde(default)]
     o: SettleOutcome,
@@ -125,6 +129,7 @@ impl Settle {
             tokens: None,
             prompt_tokens: None,
             completion_tokens: None,
+            prompt_bytes: None,
             pause: None,
             outcome,
             note: String::new(),
@@ -140,6 +145,7 @@ impl Settle {
             k: self.tokens,
             p: self.prompt_tokens,
             c: self.completion_tokens,
+            b: self.prompt_bytes,
             z: self.pause.map(millis),
             o: self.outcome,
             j: note_within_bound(&self.note),
@@ -156,32 +162,12 @@ impl Settle {
             tokens: wire.k,
             prompt_tokens: wire.p,
             completion_tokens: wire.c,
+            prompt_bytes: wire.b,
             pause: wire.z.map(Duration::from_millis),
             outcome: wire.o,
             note: wire.j,
         })
     }
-}
-
-/// Several settlements as one message: a line each, to be carried out in their order.
-#[must_use]
-pub fn encode_settles<'a>(settles: impl IntoIterator<Item = &'a Settle>) -> String {
-    let lines: Vec<String> = settles.into_iter().map(Settle::encode).collect();
-    lines.join("\n")
-}
-
-/// Reads several settlements, [`SETTLES_LEN_MAX`] at most. One that cannot be read refuses all of them.
-pub fn decode_settles(text: &str) -> Result<Vec<Settle>, DecodeError> {
-    within(
-        "settlements",
-        text,
-        SETTLES_LEN_MAX.saturating_mul(LINE_LEN_MAX),
-    )?;
-    if text.split('\n').count() > SETTLES_LEN_MAX {
-        let reason = format!("more than {SETTLES_LEN_MAX} settlements");
-        return Err(DecodeError::Malformed(reason));
-    }
-    text.split('\n').map(Settle::decode).collect()
 }
 
 /// Reading and writing of the messages that name a ticket and say nothing else.
@@ -204,37 +190,3 @@ macro_rules! name_a_ticket {
 }
 
 name_a_ticket!(Accepted, SentLate, Cancel);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settle(number: usize) -> Settle {
-        let ticket = TicketId::try_from(format!("t{number}")).unwrap();
-        Settle {
-            note: format!("a note\nof {number} lines & more"),
-            tokens: Some(7),
-            ..Settle::new(ticket, SettleOutcome::ClientGone)
-        }
-    }
-
-    #[test]
-    fn settlements_of_one_message_keep_their_order_and_their_notes() {
-        let settles: Vec<Settle> = (0..SETTLES_LEN_MAX).map(settle).collect();
-        assert_eq!(decode_settles(&encode_settles(&settles)), Ok(settles));
-    }
-
-    #[test]
-    fn a_message_with_too_many_settlements_or_one_that_is_none_is_refused() {
-        let many: Vec<Settle> = (0..=SETTLES_LEN_MAX).map(settle).collect();
-        assert!(decode_settles(&encode_settles(&many)).is_err());
-        assert!(decode_settles("").is_err());
-        let damaged = format!("{}\nx=1", settle(1).encode());
-        assert!(decode_settles(&damaged).is_err());
-        let long = "t=".to_owned() + &"x".repeat(SETTLES_LEN_MAX * LINE_LEN_MAX);
-        assert!(matches!(
-            decode_settles(&long),
-            Err(DecodeError::TooLong { .. })
-        ));
-    }
-}
