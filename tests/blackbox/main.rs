@@ -13,6 +13,7 @@
 //! starts a gateway of its own.
 
 mod admin;
+mod ahead;
 mod answers;
 mod backpressure;
 mod canary;
@@ -114,6 +115,7 @@ fn main() -> ExitCode {
         usage::trials(),
         journal::trials(),
         ledger::trials(),
+        ahead::trials(),
         dev::trials(),
     ]);
     let waiting = joined([

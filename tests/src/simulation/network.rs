@@ -61,13 +61,13 @@ impl Network {
         }
     }
 
-    /// Two isolates close by: what is under way for the longest has, with the 100 ms for which a permit granted
+    /// One isolate close by: what is under way for the longest has, with the 100 ms for which a permit granted
     /// ahead may be used, still less spread than the guard.
-    pub fn two() -> Self {
+    pub fn one() -> Self {
         Self {
-            isolates: 2,
-            object: way(1_000, 4_000, 1_000, 20_000),
-            provider: way(5_000, 2_000, 3_000, 30_000),
+            isolates: 1,
+            object: way(1_000, 0, 1_000, 20_000),
+            provider: way(5_000, 0, 3_000, 30_000),
             ..Self::near()
         }
     }

@@ -62,8 +62,8 @@ pub struct Scenario {
 /// Requests per minute in most runs: ten a second, one for each bucket of the core's window.
 const RPM: u64 = 600;
 
-/// Requests per minute where traffic is dense: 400 a second.
-const DENSE_RPM: u64 = 24_000;
+/// Requests per minute where traffic is dense: 200 a second, from one isolate.
+const DENSE_RPM: u64 = 12_000;
 
 /// Tokens of the requests whose size is always the same.
 const TOKENS: u64 = 500;
@@ -117,7 +117,7 @@ impl Scenario {
             restarts_in_mid_burst(),
             restarts("restarts, chat", 45, chat()),
             restarts("restarts, 20 slots", 45, slow()),
-            restarts("restarts, dense", 7, dense()),
+            restarts("dense, restarts", 7, dense()),
             vanishing(),
             beyond_the_guard(),
             beyond_what_is_learnt(),
@@ -230,7 +230,7 @@ fn dense() -> Scenario {
         dense("app", DENSE_RPM as f64 * 0.7),
     ];
     Scenario {
-        network: Network::two(),
+        network: Network::one(),
         ..Scenario::new("dense, 0 to 220 %", limits, apps)
     }
 }

@@ -8,7 +8,8 @@
 //! short until the permit is known to be in use, and that the Worker may give it back as if it had never been.
 //!
 //! Invariant: nobody waits, no pause, nothing is being found out about the upstream, and each limit is used up
-//! to less than half when permits are granted ahead; one block takes at most an eighth of what is left.
+//! to less than half when permits are granted ahead; one block takes at most an eighth of what is left, and
+//! there is none where that is less than [`ROOM_MIN`].
 
 use super::Admission;
 use crate::estimate::Demand;
@@ -23,6 +24,10 @@ pub const AHEAD_LEASE: Duration = Duration::from_secs(5);
 
 /// Which part of what is left of a limit one block takes at most.
 const ROOM_PART: u64 = 8;
+
+/// Room for fewer is none: a limit that low is used up one by one, and what a provider refuses then is to be
+/// heard of before the next request goes.
+const ROOM_MIN: u64 = 8;
 
 impl Admission {
     /// Grants permits ahead, fewer than asked for or none. The same question again has the same answer for
@@ -100,7 +105,8 @@ impl Admission {
             limits.tpm.map(|limit| room(limit, used.tokens, reserved)),
             Some(room(slots, self.leases.slots(), 1)),
         ];
-        rooms.into_iter().flatten().min().unwrap_or(0)
+        let room = rooms.into_iter().flatten().min();
+        room.filter(|room| *room >= ROOM_MIN).unwrap_or(0)
     }
 
     fn lend(&mut self, ticket: TicketId, note: &str, demand: Demand) {

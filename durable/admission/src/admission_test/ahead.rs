@@ -65,28 +65,34 @@ fn tokens_and_slots_bound_it_as_requests_do() {
     });
     assert_eq!(count(grant(&mut bench, "b", 64, 0)), 10);
     let mut bench = Bench::new(Limits {
-        concurrency: Some(40),
+        concurrency: Some(72),
         ..rpm(4_000)
     });
-    assert_eq!(count(grant(&mut bench, "b", 64, 0)), 5);
+    assert_eq!(count(grant(&mut bench, "b", 64, 0)), 9);
     let mut bench = Bench::new(Limits::default());
     assert_eq!(count(grant(&mut bench, "b", 64, 0)), 64, "unlimited");
 }
 
 #[test]
 fn nothing_goes_ahead_where_half_of_a_limit_is_used() {
-    let mut bench = Bench::new(rpm(40));
-    for number in 0..19 {
+    let mut bench = Bench::new(rpm(140));
+    for number in 0..69 {
         bench.granted(&format!("r{number}"), 0);
     }
-    assert_eq!(count(grant(&mut bench, "b", 64, 0)), 2);
-    assert_eq!(count(grant(&mut bench, "c", 64, 0)), 0);
+    assert_eq!(count(grant(&mut bench, "b", 1, 0)), 1);
+    assert_eq!(count(grant(&mut bench, "c", 1, 0)), 0);
+}
+
+#[test]
+fn nothing_goes_ahead_where_there_is_room_for_fewer_than_eight() {
+    assert_eq!(count(grant(&mut Bench::new(rpm(63)), "b", 1, 0)), 0);
+    assert_eq!(count(grant(&mut Bench::new(rpm(64)), "b", 1, 0)), 1);
 }
 
 #[test]
 fn nothing_goes_ahead_where_somebody_waits_or_nobody_may_go() {
     let mut bench = Bench::new(Limits {
-        tpm: Some(8_000),
+        tpm: Some(80_000),
         ..Limits::default()
     });
     let mut large = request("large", bench.limits);

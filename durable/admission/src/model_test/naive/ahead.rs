@@ -96,7 +96,7 @@ impl Model {
             }
             room = room.min((limit - used) / 8 / each);
         }
-        room
+        if room < 8 { 0 } else { room }
     }
 
     fn lend(&mut self, ticket: TicketId, note: &str, demand: Demand, reserved: u64) {
