@@ -124,8 +124,8 @@ fn nobody_is_granted_before_somebody_who_arrived_earlier_and_everything_returns_
 #[test]
 fn dense_traffic_goes_ahead_and_no_window_is_the_fuller_for_it() {
     for row in named("dense") {
-        let share = row.went_ahead as f64 / row.requests as f64;
-        assert!(share > 0.1, "only {share} went ahead: {row:#?}");
+        // Where traffic is so dense the limit is soon half used up.
+        assert!(row.went_ahead > 500, "{row:#?}");
         assert_within_limits(row);
     }
 }

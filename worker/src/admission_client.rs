@@ -16,11 +16,10 @@ use futures::future::Either;
 use gateway::attempts::{self, Attempt};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::metrics::Counters;
-use gateway_durable::{ANSWER_HEADER, RESET};
+use gateway_durable::{ANSWER_HEADER, RESET, wait};
 use js_sys::Promise;
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader, RequestInit};
 use worker::{Delay, ObjectNamespace, Response};
 
@@ -287,7 +286,7 @@ impl AdmissionClient {
         init.set_body(&body.into());
         let stub: ObjectStub = self.namespace.get_by_name(server_id)?.into_rpc();
         let call = stub.fetch_with_init(url, &init)?;
-        let response: web_sys::Response = JsFuture::from(call).await?.unchecked_into();
+        let response: web_sys::Response = wait(&call).await?.unchecked_into();
         match response.headers().get(ANSWER_HEADER)? {
             Some(answer) => Ok(answer),
             None => Err(refusal_of_call(response.into()).await),
@@ -301,7 +300,7 @@ impl AdmissionClient {
         url: &str,
     ) -> Result<Either<String, ReadableStream>, Fault> {
         let stub: ObjectStub = self.namespace.get_by_name(server_id)?.into_rpc();
-        let response: web_sys::Response = JsFuture::from(stub.fetch(url)?).await?.unchecked_into();
+        let response: web_sys::Response = wait(&stub.fetch(url)?).await?.unchecked_into();
         if let Some(answer) = response.headers().get(ANSWER_HEADER)? {
             return Ok(Either::Left(answer));
         }

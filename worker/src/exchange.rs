@@ -269,7 +269,9 @@ impl Exchange {
             } else {
                 let ask = question.as_ref().map(|question| &question.ask);
                 let (answer, ahead) = client.acquire(&server_id, request, ask).await;
-                *attended = question.and_then(|question| answered(&isolate, question, ahead));
+                if let Some(question) = question {
+                    *attended = answered(&isolate, question, ahead);
+                }
                 answer
             };
             if !is_straight(&answer) {

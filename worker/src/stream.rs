@@ -12,10 +12,9 @@ use futures::future::{Either, select};
 use gateway::observer::{Observer, Output};
 use gateway::settlement::ExchangeEnd;
 use gateway::usage::Observed;
-use gateway_durable::Pipe;
-use js_sys::{Reflect, Uint8Array};
+use gateway_durable::{Pipe, wait};
+use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
 use worker::{Delay, Response, ResponseBuilder};
 
@@ -214,7 +213,7 @@ pub(crate) async fn read_whole(
     timer: Option<Delay>,
     silence_max: Duration,
 ) -> Result<Vec<u8>, JsValue> {
-    let mut reading = JsFuture::from(response.array_buffer()?);
+    let mut reading = wait(&response.array_buffer()?);
     for timer in timer.into_iter().map(Some).chain([None]) {
         // Most are read before the timer of the response headers is over.
         let timer = timer.unwrap_or_else(|| Delay::from(silence_max));
@@ -232,15 +231,19 @@ pub(crate) fn broken_off(builder: ResponseBuilder) -> worker::Result<Response> {
     Ok(builder.stream(body))
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// What a reader reads.
+    type Read;
+
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Read) -> Option<Uint8Array>;
+}
+
 /// The next chunk of a body, `None` at its end.
 pub(crate) async fn read_chunk(
     reader: &ReadableStreamDefaultReader,
 ) -> Result<Option<Uint8Array>, JsValue> {
-    let result = JsFuture::from(reader.read()).await?;
-    let value = Reflect::get(&result, &JsValue::from_str("value"))?;
-    if value.is_undefined() {
-        Ok(None)
-    } else {
-        value.dyn_into().map(Some)
-    }
+    let read: Read = wait(&reader.read()).await?.unchecked_into();
+    Ok(read.value())
 }

@@ -14,9 +14,9 @@ use gateway::redact::redacted_text;
 use gateway::upstream::{
     SENDING_WATCHED, UpstreamRequest, named_in_connection, returns_response_header,
 };
+use gateway_durable::wait;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, AbortController, RequestInit, RequestRedirect, WorkerGlobalScope};
 use worker::{Delay, Headers, Response, ResponseBuilder};
 
@@ -66,7 +66,7 @@ pub(crate) async fn send(
     init.set_signal(Some(&controller.signal()));
     // Straight to the platform: the wrapper's Request and Response ask it for ten things that nobody reads.
     let global: WorkerGlobalScope = js_sys::global().unchecked_into();
-    let mut sending = JsFuture::from(global.fetch_with_str_and_init(&request.url, &init));
+    let mut sending = wait(&global.fetch_with_str_and_init(&request.url, &init));
     // One timer after the other: most answers come before the first.
     let first = match &watched {
         Some(_) => SENDING_WATCHED.min(request.timeout),
