@@ -177,7 +177,7 @@ async fn acquire(
     let (request, ask) = (Acquire::decode(message)?, Ask::decode(message)?);
     let waiting = match shell.enter(request, ask).await {
         Entered::Answered(answer, block) => {
-            let block = block.as_ref().map(Block::encode_beside);
+            let block = block.as_deref().map(Block::encode_beside);
             return Ok(Answer::Line(answer.encode() + &block.unwrap_or_default()));
         }
         Entered::Waiting(waiting) => waiting,
@@ -220,17 +220,12 @@ async fn carry_out(
         (Ok(batch), Ok(ask)) => (batch, ask),
         (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
     };
-    let line = match shell.carry_out(&batch, ask) {
-        Some(block) => {
-            shell.written_now().await;
-            block.encode()
-        }
-        None => {
-            shell.written().await;
-            String::from("1")
-        }
+    let Some(block) = shell.carry_out(&batch, ask) else {
+        shell.written().await;
+        return Ok(Ok(Answer::Line(String::from("1"))));
     };
-    Ok(Ok(Answer::Line(line)))
+    shell.written_now().await;
+    Ok(Ok(Answer::Line(block.encode())))
 }
 
 async fn watch(

@@ -7,7 +7,7 @@ use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, WritableStream, WritableStreamDefaultWriter};
 
-use crate::wait::wait;
+use crate::wait::{Wait, wait};
 
 #[wasm_bindgen]
 extern "C" {
@@ -39,7 +39,13 @@ impl Pipe {
 
     /// Writes a chunk; resolves when the reader has taken it, fails when the reader is gone.
     pub async fn write(&self, chunk: &Uint8Array) -> Result<(), JsValue> {
-        wait(&self.writer.write_with_chunk(chunk)).await.map(drop)
+        self.begin(chunk).await.map(drop)
+    }
+
+    /// Begins to write a chunk; what it returns settles as [`Pipe::write`].
+    #[must_use]
+    pub fn begin(&self, chunk: &Uint8Array) -> Wait {
+        wait(&self.writer.write_with_chunk(chunk))
     }
 
     /// Writes bytes; as [`Pipe::write`].

@@ -57,7 +57,7 @@ type Durable = Box<dyn Fn() -> LocalBoxFuture<'static, Result<()>>>;
 /// What became of a call that asked for a permit.
 pub(crate) enum Entered {
     /// It has its answer, and what was granted ahead beside it.
-    Answered(AcquireAnswer, Option<Block>),
+    Answered(AcquireAnswer, Option<Box<Block>>),
     /// It is parked.
     Waiting(Waiting),
 }
@@ -169,6 +169,7 @@ impl Shell {
         self.step(|admission, now| match admission.acquire(request, now) {
             Acquired::Granted(grant) => {
                 let block = ask.and_then(|ask| self.grant_ahead_in(admission, &ask, now));
+                let block = block.map(Box::new);
                 Entered::Answered(AcquireAnswer::Granted(grant), block)
             }
             Acquired::Refused(refusal) => {

@@ -12,7 +12,7 @@ use futures::future::{Either, select};
 use gateway::observer::{Observer, Output};
 use gateway::settlement::ExchangeEnd;
 use gateway::usage::Observed;
-use gateway_durable::{Pipe, wait};
+use gateway_durable::{Pipe, Wait, wait};
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
@@ -103,8 +103,17 @@ impl Relay {
 
     async fn pump(&mut self, gone: &ClientGone, silence_max: Duration) -> ExchangeEnd {
         let mut silence = Silence::new(silence_max.min(HEARTBEAT));
+        // The client takes a chunk while the next one is read; there is never a second one on its way.
+        let mut writing: Option<Wait> = None;
         loop {
-            let chunk = match self.next_chunk(gone, &mut silence, silence_max).await {
+            let read = self.next_chunk(gone, &mut silence, silence_max).await;
+            if let Some(writing) = writing.take() {
+                match gone.unless(writing).await {
+                    Some(Ok(_taken)) => {}
+                    Some(Err(_)) | None => return ExchangeEnd::ClientGone,
+                }
+            }
+            let chunk = match read {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return ExchangeEnd::Complete,
                 Err(end) => return end,
@@ -115,9 +124,7 @@ impl Relay {
                 Output::Replace(bytes) if bytes.is_empty() => continue,
                 Output::Replace(bytes) => Uint8Array::from(bytes.as_slice()),
             };
-            if !self.wrote(gone, &out).await {
-                return ExchangeEnd::ClientGone;
-            }
+            writing = Some(self.client.begin(&out));
         }
     }
 

@@ -68,7 +68,7 @@ impl Exchange {
         let grant = pool.take(&kind, self.size(), &limits, now())?;
         drop(pool);
         *ticket = grant.permit.ticket().clone();
-        self.trail.request_id = ticket.as_str().to_owned();
+        self.trail.request_id = String::from(ticket.clone());
         self.ahead = Some(kind);
         Some(grant)
     }

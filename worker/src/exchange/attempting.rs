@@ -32,10 +32,10 @@ impl Exchange {
             return self.exchange(grant, None).await;
         }
         let (answered, has_answer) = oneshot::channel();
-        let (late, is_late) = oneshot::channel();
+        let (late, runs_late) = oneshot::channel();
         let watched = async {
             let permit = &grant.permit;
-            let told = lateness::watch(&isolate, &server, permit, has_answer, is_late).await;
+            let told = lateness::watch(&isolate, &server, permit, has_answer, runs_late).await;
             note(&request_id, "sent-late", told);
         };
         let exchange = self.exchange(grant, Some((answered, late)));
