@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench ledger outage deploy rollback backup restore release stage screenshots clean
+.PHONY: help setup dev serve build test coverage check bench scale ledger outage story deploy rollback backup restore release stage screenshots clean criteria
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,15 @@ check: ## format, lints, purity of the pure crates, scripts, a dry deployment
 
 bench: ## what the gateway costs beside a bare pass-through, on plain workerd
 	@.make/bench
+
+scale: ## many locations before one object and several, simulated at full size; compared with docs/scaling.md
+	@.make/scale
+
+story: ## the whole story with curl: configure, proxy, queue, usage, CSV, rotate, disable, delete, audit
+	@.make/story
+
+criteria: ## the success criteria SC-001 to SC-006, a figure for each
+	@.make/criteria
 
 ledger: ## usage under kills: 20,000 requests of every kind, ten kills, against the provider's ledger
 	@.make/ledger

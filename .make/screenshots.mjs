@@ -18,7 +18,7 @@ import { ROOT } from "./vars.mjs";
 
 const SETTLE_MS = 900;
 const CALL_MS_MAX = 30_000;
-/** Name of the picture, path, and what is there when the page is complete; `before` runs in the page. */
+/** Name of the picture, path, and what is there when the page is complete; `act` then runs in the page, until `then` is there. */
 const PAGES = [
   { name: "sign-in", path: "/", seen: ".sign-in-card", token: false },
   { name: "overview", path: "/?range=7d", seen: ".u-legend" },
@@ -32,6 +32,7 @@ const PAGES = [
   { name: "logs", path: "/logs", seen: ".logs-table" },
   { name: "log", path: "/logs/{log}", seen: ".logs-timeline" },
   { name: "playground", path: "/playground", seen: ".playground-composer" },
+  { name: "playground-answer", path: "/playground?app=ci&model=gpt-5-mini", seen: ".playground-composer", act: ask, then: ".playground-figures" },
   { name: "audit", path: "/audit", seen: ".audit-entry" },
   { name: "lost", path: "/nothing-here", seen: "#page-title" },
 ];
@@ -57,8 +58,8 @@ const out = path.resolve(options.out);
 fs.mkdirSync(out, { recursive: true });
 const own = options.url ? undefined : await stage();
 const url = options.url ?? own.url;
-// A queue takes a while to build up.
-if (own) await sleep(45_000);
+// A queue takes a while to build up: the window of a minute fills first.
+if (own) await sleep(75_000);
 const browser = await startBrowser();
 let failed = 0;
 try {
@@ -90,6 +91,10 @@ async function picturesOf(language, theme, size, ids) {
     const target = page.path.replace("{server}", ids.server).replace("{log}", ids.log);
     await tab.go(`${url}${target}`);
     await tab.until(`document.querySelector(${JSON.stringify(page.seen)})?.checkVisibility()`, `${page.name}: ${page.seen}`);
+    if (page.act && ids.key) {
+      await tab.evaluate(page.act(ids));
+      await tab.until(`document.querySelector(${JSON.stringify(page.then)})?.checkVisibility()`, `${page.name}: ${page.then}`);
+    }
     await sleep(SETTLE_MS + Number(options.wait));
     const overflow = await tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
     if (overflow > 0) {
@@ -106,11 +111,25 @@ async function picturesOf(language, theme, size, ids) {
   await tab.close();
 }
 
+/** Writes a key and a message into the playground, and sends it. */
+function ask({ key }) {
+  const fields = JSON.stringify({ "#play-key": key, ".playground-message": "How does a queue keep a provider's limits?" });
+  return `(async () => {
+    for (const [selector, text] of Object.entries(${fields})) {
+      const field = document.querySelector(selector);
+      field.value = text;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    while (document.querySelector("#play-model")?.value !== "gpt-5-mini") await new Promise(requestAnimationFrame);
+    document.querySelector(".playground-composer").requestSubmit();
+  })()`;
+}
+
 async function exampleIds() {
   const ask = async (target) => (await (await fetch(`${url}${target}`, { headers: { authorization: `Bearer ${options.token}` } })).json()).items ?? [];
   const [servers, logs] = await Promise.all([ask("/api/servers"), ask("/api/logs?limit=200")]);
   const waited = logs.find((row) => row.status === 200 && row.queue_wait_ms > 500 && row.stream);
-  return { server: servers[0]?.id ?? "none", log: encodeURIComponent((waited ?? logs[0])?.request_id ?? "none") };
+  return { key: own?.keys[3]?.key, server: servers[0]?.id ?? "none", log: encodeURIComponent((waited ?? logs[0])?.request_id ?? "none") };
 }
 
 // --- the browser, over a pipe ------------------------------------------------------------------------

@@ -44,7 +44,7 @@ const KEYS = [
   { name: "former contractor", app: "contractor", models: [], enabled: false },
 ];
 const TRAFFIC = [
-  { server: 0, model: "gpt-5", app: "support-bot", perMinute: 93 },
+  { server: 0, model: "gpt-5", app: "support-bot", perMinute: 98 },
   { server: 1, model: "gpt-5-mini", app: "web-search", perMinute: 150 },
   { server: 2, model: "claude-sonnet-5", app: "support-bot", perMinute: 60 },
   { server: 3, model: "qwen3-72b", app: "labeling", perMinute: 40 },

@@ -6,6 +6,7 @@
 
 mod audit;
 mod desk;
+mod keyboard;
 mod keys;
 mod load;
 mod logs;
@@ -25,6 +26,7 @@ pub(crate) fn browser_trials() -> Vec<Trial> {
         overview::trials(),
         servers::trials(),
         keys::trials(),
+        keyboard::trials(),
         playground::trials(),
         audit::trials(),
         load::trials(),

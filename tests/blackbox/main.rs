@@ -26,6 +26,7 @@ mod disk;
 mod docs;
 mod endpoints;
 mod fidelity;
+mod guide;
 mod hardening;
 mod identity;
 mod immediate;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
     raise_open_files();
     let lively = joined([
         clients::trials(),
+        guide::trials(),
         streaming::trials(),
         queue::trials(),
         endpoints::trials(),

@@ -12,6 +12,8 @@ mod monitoring;
 mod openapi;
 mod promises;
 mod provider;
+mod scale;
 mod simulation;
 mod sources;
 mod tables;
+mod volumes;

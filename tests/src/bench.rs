@@ -6,6 +6,7 @@
 //!
 //! Owns the targets and what is measured of them ([`parts`]); judges nothing but errors.
 
+pub mod criteria;
 pub mod figures;
 mod footprint;
 mod load;

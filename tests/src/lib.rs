@@ -10,6 +10,8 @@
 //! installs (Node, workerd, wrangler, the Python environment in `.tools/venv`).
 
 pub mod bench;
+pub mod criteria;
 pub mod harness;
 pub mod provider;
 pub mod simulation;
+pub mod volumes;

@@ -26,6 +26,7 @@ mod network;
 mod object;
 mod order;
 mod provider;
+pub mod scale;
 mod scenario;
 mod storage;
 mod table;

@@ -48,6 +48,4 @@ crate::messages! {
     lost_title: "There is nothing here", "这里什么也没有";
     lost_hint: "No page has this address. It may have been mistyped or moved.", "没有页面使用这个地址，可能输入有误或已移动。";
     lost_home: "To the overview", "返回总览";
-    soon_title: "This page is being built", "页面建设中";
-    soon_hint: "Its figures are already in the API.", "相关数据已可通过接口获取。";
 }

@@ -44,7 +44,7 @@ crate::messages! {
     hours_too_many: "By hour for 31 days at most", "按小时最多 31 天";
 
     of_requests(share: &str): "{share} of requests", "占请求的 {share}";
-    split_tokens(prompt: &str, completion: &str): "{prompt} in · {completion} out", "输入 {prompt} · 输出 {completion}";
+    split_tokens(prompt: &str, completion: &str): "{prompt} in · {completion} out", "入 {prompt} · 出 {completion}";
     per_request(tokens: &str): "{tokens} per request", "每请求 {tokens}";
     queued_share(share: &str): "{share} had to wait", "{share} 需要排队";
     median(span: &str): "median {span}", "中位数 {span}";

@@ -31,7 +31,7 @@ pub fn Banners() -> View {
     });
     view! {
         div(class="banners", role="status") {
-            (if reachable.get() { View::new() } else { view! { p(class="banner is-bad") { (icon(Icon::Offline)) span { (shell::offline()) } } } })
+            (if reachable.get() { View::new() } else { view! { p(class="banner is-bad is-offline") { (icon(Icon::Offline)) span { (shell::offline()) } } } })
             (ready.get_clone().map(|ready| {
                 let problems = ready.problems.into_iter().map(|text| strip("banner is-bad", text));
                 let warnings = ready.warnings.into_iter().map(|text| strip("banner is-warning", text));

@@ -17,6 +17,7 @@ pub(super) fn trials() -> Vec<Trial> {
         a_path_of_no_page_is_told_and_leads_back,
         every_page_fits_a_telephone_in_both_languages,
         a_viewer_is_told_so_and_signs_out,
+        signing_in_first_and_again_and_a_path_of_no_page_are_accessible,
     ]
 }
 
@@ -166,4 +167,32 @@ async fn a_viewer_is_told_so_and_signs_out() {
     desk.reload().await;
     desk.is_at("Sign in to Sluice").await;
     desk.is_clean();
+}
+
+async fn signing_in_first_and_again_and_a_path_of_no_page_are_accessible() {
+    let browser = Browser::start().await;
+    let gateway = gateway().await;
+    for dark in [false, true] {
+        let desk = Desk::new(&browser, gateway).await;
+        desk.prefer_dark(dark).await;
+        desk.visit("/no/such/page").await;
+        desk.is_at("Sign in to Sluice").await;
+        desk.is_accessible(&format!("sign-in, dark: {dark}")).await;
+        desk.press("Enter").await;
+        desk.see_text("#token-error", "Enter a token").await;
+        desk.is_accessible(&format!("sign-in with a fault, dark: {dark}"))
+            .await;
+        desk.enter("Access token", gateway.admin_token()).await;
+        desk.press("Enter").await;
+        desk.is_at("There is nothing here").await;
+        desk.is_accessible(&format!("no page, dark: {dark}")).await;
+        desk.choose("link", "Keys").await;
+        desk.is_at("Keys").await;
+        desk.forget_session().await;
+        desk.choose("link", "Servers").await;
+        desk.control("dialog", "Sign in again").await;
+        desk.is_accessible(&format!("signing in again, dark: {dark}"))
+            .await;
+        desk.is_clean();
+    }
 }

@@ -242,10 +242,22 @@ async fn what_was_loaded_stays_while_the_gateway_cannot_be_reached() {
     let desk = Desk::new(&browser, &traffic.gateway).await;
     desk.sign_in("/usage?range=24h").await;
     sums_to(&desk, 5).await;
+    let place = "JSON.stringify(document.querySelector('.usage-table').getBoundingClientRect())";
+    let before = desk.evaluate(place).await;
     desk.cut_off(true).await;
-    desk.choose("radio", "Model").await;
     desk.see_text(".banner", "The gateway does not answer")
         .await;
+    assert_eq!(
+        desk.evaluate(place).await,
+        before,
+        "nothing moves under the mouse"
+    );
+    desk.choose("radio", "Model").await;
+    desk.until(
+        "it is in the link",
+        "location.search.includes('group_by=model')",
+    )
+    .await;
     sums_to(&desk, 5).await;
     desk.cut_off(false).await;
     assert_eq!(cells(&desk, "small").await[0], "4");

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use gateway_tests::criteria::{self, ACCURATE_PERCENT_MIN, percent};
 use gateway_tests::provider::Entry;
 use serde_json::{Value, json};
 
@@ -251,6 +252,13 @@ impl Account {
             );
         }
         println!("differences: {}", self.differences.len());
+        let requests = books.told.len();
+        let accurate = percent(requests.saturating_sub(self.differences.len()), requests);
+        let figure = format!(
+            "{accurate:.3} % of {requests} requests accounted for as the provider and the client saw them (at least {ACCURATE_PERCENT_MIN} %), {} kills",
+            books.kills.len()
+        );
+        criteria::said(5, accurate >= ACCURATE_PERCENT_MIN, &figure);
         for difference in self.differences.iter().take(PRINTED_MAX) {
             println!("  {difference}");
         }

@@ -414,11 +414,16 @@ impl Page<'_> {
 
     /// Clicks the one link of this name and reads the file that it brings, with the name under which it was saved.
     pub async fn download(&self, name: &str) -> (String, String) {
+        self.saved_by(self.choose("link", name)).await
+    }
+
+    /// The file that an action brings, with the name under which it was saved.
+    pub async fn saved_by(&self, action: impl Future<Output = ()>) -> (String, String) {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let params = json!({"behavior": "allow", "downloadPath": folder.path()});
         self.call("Page.setDownloadBehavior", params).await;
         let before = self.events().len();
-        self.choose("link", name).await;
+        action.await;
         let saved = self.browser.wire.event(&self.session, before, |event| {
             event["method"] == "Page.downloadProgress" && event["params"]["state"] == "completed"
         });

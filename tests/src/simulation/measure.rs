@@ -168,7 +168,7 @@ fn of_app(scenario: &Scenario, world: &World<'_>, app: Option<&'static str>) -> 
 }
 
 /// The smallest value that this share of the sorted values does not exceed.
-fn quantile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+pub(super) fn quantile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted
         .get(rank.saturating_sub(1))
@@ -176,17 +176,21 @@ fn quantile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
         .unwrap_or_default()
 }
 
+/// The fullest window of a record.
 #[derive(Default)]
-struct Fullest {
-    requests: u64,
-    tokens: u64,
-    over: u64,
+pub(super) struct Fullest {
+    /// Requests in it.
+    pub requests: u64,
+    /// Tokens in it.
+    pub tokens: u64,
+    /// Windows with more than a limit.
+    pub over: u64,
 }
 
 /// Slides a window of 60 s, open at its beginning, over all arrivals. A window is at its fullest
 /// when a request has just arrived, so the windows that end with an arrival are all that matter.
 /// A refused request counts as a request: it reached the provider.
-fn fullest_window(records: &[Record], rpm: Option<u64>, tpm: Option<u64>) -> Fullest {
+pub(super) fn fullest_window(records: &[Record], rpm: Option<u64>, tpm: Option<u64>) -> Fullest {
     let mut fullest = Fullest::default();
     let (mut first, mut tokens) = (0, 0);
     for (last, record) in records.iter().enumerate() {

@@ -55,7 +55,13 @@ pub fn table(rows: &[Figures]) -> String {
         rows.iter()
             .map(|row| COLUMNS.iter().map(|(_, cell)| cell(row)).collect()),
     );
-    let widths: Vec<usize> = (0..COLUMNS.len())
+    laid_out(&lines)
+}
+
+/// Lines of cells as a Markdown table; the first are the names of the columns.
+pub(super) fn laid_out(lines: &[Vec<String>]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
         .map(|column| {
             let cells = lines.iter().map(|line| line[column].chars().count());
             cells.max().unwrap_or(0)
