@@ -50,7 +50,7 @@ pub(super) struct Asking {
 #[derive(Debug)]
 pub(super) enum Reply {
     /// To an acquire.
-    Acquired(AcquireAnswer, Option<Block>),
+    Acquired(AcquireAnswer, Option<Box<Block>>),
     /// To anything else.
     Done,
 }
@@ -293,7 +293,7 @@ impl Object {
     fn granted(&mut self, call: u64, request: usize, grant: Grant, block: Option<Block>) {
         self.judge.granted(request);
         let answer = AcquireAnswer::Granted(grant);
-        self.answer(call, Reply::Acquired(answer, block));
+        self.answer(call, Reply::Acquired(answer, block.map(Box::new)));
     }
 
     fn refused(&mut self, call: u64, request: usize, refusal: Refusal) {

@@ -149,7 +149,7 @@ impl World<'_> {
             return;
         };
         if let Operation::Acquire(_, Some(asking)) = operation {
-            self.asked(request, &asking, block);
+            self.asked(request, &asking, block.map(|block| *block));
         }
         match acquired {
             AcquireAnswer::Granted(grant) => {

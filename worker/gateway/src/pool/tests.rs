@@ -4,8 +4,9 @@
 //! each permit of a block is used by one request or told to be unused, once, and never both.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
-    reason = "in a test an overflow or a bad index must panic"
+    reason = "in a test an overflow or a bad index must panic, and numbers are small"
 )]
 
 use super::*;
