@@ -1,7 +1,7 @@
 # Verbs of Sluice. Each is a script in .make/; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev serve build test coverage check bench scale ledger outage story deploy rollback backup restore release stage screenshots clean criteria
+.PHONY: help setup dev serve build test coverage check bench criteria scale story ledger outage availability fuzz soak deploy rollback backup restore release stage screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,15 @@ ledger: ## usage under kills: 20,000 requests of every kind, ten kills, against 
 
 outage: ## usage without D1: five minutes of requests while it fails and hangs
 	@.make/outage
+
+availability: ## requests under the fault suite's mix on plain workerd; what part was answered as promised
+	@.make/availability
+
+fuzz: ## each parser of outside bytes, guided by coverage; SECONDS=60 for each, TARGET=name for one
+	@SECONDS_EACH=$(SECONDS) TARGET=$(TARGET) .make/fuzz
+
+soak: ## mixed load at a moderate rate; MINUTES=60, a line a minute and a verdict
+	@MINUTES=$(MINUTES) .make/soak
 
 deploy: ## to Cloudflare, after a plan and a question; ENV=staging|production, DRY_RUN=1 works offline
 	@.make/deploy deploy

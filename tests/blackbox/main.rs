@@ -15,6 +15,7 @@
 mod admin;
 mod ahead;
 mod answers;
+mod availability;
 mod backpressure;
 mod canary;
 mod clients;
@@ -25,6 +26,7 @@ mod dev;
 mod disk;
 mod docs;
 mod endpoints;
+mod faults;
 mod fidelity;
 mod guide;
 mod hardening;
@@ -37,6 +39,7 @@ mod ledger;
 mod limits;
 mod logs;
 mod metrics;
+mod mix;
 mod openapi;
 mod outage;
 mod overflow;
@@ -47,6 +50,7 @@ mod random;
 mod refusals;
 mod restart;
 mod rotation;
+mod soak;
 mod stage;
 mod state;
 mod streaming;
@@ -118,6 +122,9 @@ fn main() -> ExitCode {
         journal::trials(),
         ledger::trials(),
         ahead::trials(),
+        faults::trials(),
+        availability::trials(),
+        soak::trials(),
         dev::trials(),
     ]);
     let waiting = joined([

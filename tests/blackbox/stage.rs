@@ -138,6 +138,12 @@ impl<'g> Stage<'g> {
             .expect("the gateway listens and reads")
     }
 
+    /// A bare connection on which nothing was sent yet.
+    pub(crate) async fn connect_bare(&self) -> Connection {
+        let opened = Connection::open(self.gateway.address()).await;
+        opened.expect("the gateway listens")
+    }
+
     /// Starts a numbered chat and waits until it stands in the queue as the last of so many.
     pub(crate) async fn waiter(&self, number: u64, length: u64) -> JoinHandle<Answer> {
         let waiting = self.numbered(number).bound(PATIENT).spawn();

@@ -2,11 +2,12 @@
 //!
 //! Tests of what the black-box tests lean on (the demo provider, the raw
 //! connection) and of the repository's own promises (documents in two languages, environments,
-//! tables of errors, variables and log events, the OpenAPI document, tests named by documents, module
+//! tables of errors, variables and log events, the OpenAPI document, the table of faults, tests named by documents, module
 //! docs).
 
 mod documents;
 mod environments;
+mod faults;
 mod metrics;
 mod monitoring;
 mod openapi;

@@ -13,17 +13,17 @@ use gateway_tests::harness::root;
 const OPERATIONS: [&str; 2] = ["docs/operations.md", "docs/zh-CN/operations.md"];
 const SECURITY: [&str; 2] = ["docs/security.md", "docs/zh-CN/security.md"];
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Words in backticks.
-fn quoted(text: &str) -> Vec<&str> {
+pub(crate) fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
 /// Cells of the rows of all tables.
-fn rows(text: &str) -> Vec<Vec<&str>> {
+pub(crate) fn rows(text: &str) -> Vec<Vec<&str>> {
     text.lines()
         .filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'))
         .map(|inner| inner.split('|').map(str::trim).collect())
@@ -70,7 +70,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Names of all functions of the workspace: a test is one.
-fn functions() -> BTreeSet<String> {
+pub(crate) fn functions() -> BTreeSet<String> {
     let mut files = Vec::new();
     for folder in ["worker", "durable", "tests"] {
         rust_files(&root().join(folder), &mut files);

@@ -13,7 +13,7 @@ mod load;
 pub mod parts;
 mod passthrough;
 
-pub use footprint::{Busy, busy};
+pub use footprint::{Busy, busy, resident};
 
 use std::net::SocketAddr;
 

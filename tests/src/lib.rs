@@ -11,6 +11,7 @@
 
 pub mod bench;
 pub mod criteria;
+pub mod faults;
 pub mod harness;
 pub mod provider;
 pub mod simulation;

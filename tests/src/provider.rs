@@ -12,6 +12,8 @@
 //! tokens are the words of the answer, one chunk each, times `n`, bounded by
 //! `max_completion_tokens`, `max_tokens` or `max_output_tokens`.
 //!
+//! What an HTTP server cannot be made to do wrong, a [`Rough`] provider does by scripts of bytes.
+//!
 //! Invariant: no randomness and no clock in what it answers; a step that a test
 //! controls waits for its [`Gate`], never for a time.
 
@@ -23,6 +25,7 @@ mod ledger;
 mod limit;
 mod play;
 mod reply;
+mod rough;
 mod server;
 mod shape;
 
@@ -31,4 +34,5 @@ pub use behaviour::Behaviour;
 pub use gate::Gate;
 pub use ledger::{Entry, Ledger, Outcome, largest_window, windows};
 pub use limit::Limit;
+pub use rough::{Act, Rough, Tally};
 pub use server::{Options, Provider, WINDOW};

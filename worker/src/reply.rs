@@ -5,6 +5,7 @@
 
 use admission::Progress;
 use futures::channel::oneshot;
+use futures::future::{Either, select};
 use gateway::config::Secret;
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::journal::HeldAnswer;
@@ -12,6 +13,7 @@ use gateway::observer;
 use gateway::progress;
 use gateway_durable::Pipe;
 use wasm_bindgen::{JsCast, JsValue};
+use worker::Delay;
 use worker::web_sys::ReadableStreamDefaultReader;
 use worker::{Headers, Response, ResponseBody, ResponseBuilder, Result};
 
@@ -31,7 +33,8 @@ pub(crate) struct Reply {
 
 /// An answer that was not passed on yet, because the request is tried again.
 pub(crate) enum Held {
-    /// What the upstream said. Its body is kept up to [`progress::ERROR_BODY_BYTES_MAX`].
+    /// What the upstream said. Its body is kept up to [`progress::ERROR_BODY_BYTES_MAX`] and waited for up to
+    /// [`progress::ERROR_BODY_TIME_MAX`].
     Answer {
         status: u16,
         headers: Headers,
@@ -56,14 +59,13 @@ impl Held {
         }
     }
 
-    /// Reads a short answer to its end; the server's key is redacted in it.
+    /// Reads a short answer, as far as it comes; the server's key is redacted in it.
     pub(crate) async fn of(response: Response, secret: Option<&Secret>) -> Result<Self> {
         let status = response.status_code();
         let headers = response_headers(response.headers(), secret)?;
         let body = match response.into_parts() {
             (_, ResponseBody::Stream(body)) => {
-                let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
-                read_short(&reader).await.map_err(worker::Error::from)?
+                read_short(&body.get_reader().unchecked_into()).await
             }
             _ => Vec::new(),
         };
@@ -75,17 +77,24 @@ impl Held {
     }
 }
 
-async fn read_short(reader: &ReadableStreamDefaultReader) -> std::result::Result<Vec<u8>, JsValue> {
+/// What comes of a short body: within its bounds, and however it ends.
+async fn read_short(reader: &ReadableStreamDefaultReader) -> Vec<u8> {
     let mut body = Vec::new();
-    while let Some(chunk) = read_chunk(reader).await? {
+    let mut bound = Delay::from(progress::ERROR_BODY_TIME_MAX);
+    loop {
+        let read = std::pin::pin!(read_chunk(reader));
+        let Either::Left((Ok(Some(chunk)), _)) = select(read, &mut bound).await else {
+            break;
+        };
         body.extend_from_slice(&chunk.to_vec());
         if body.len() > progress::ERROR_BODY_BYTES_MAX {
             body.truncate(progress::ERROR_BODY_BYTES_MAX);
-            drop(reader.cancel());
             break;
         }
     }
-    Ok(body)
+    // At its end there is nothing left to cancel, which costs nothing.
+    drop(reader.cancel());
+    body
 }
 
 impl Reply {

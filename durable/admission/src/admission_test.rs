@@ -9,6 +9,7 @@
 mod ahead;
 mod bench;
 mod changes;
+mod clock;
 mod durable;
 mod garbage;
 mod learning;

@@ -143,9 +143,10 @@ impl Window {
     pub(crate) fn correct(&mut self, index: BucketIndex, reserved: u64, actual: u64, at: Instant) {
         let more = Usage::of_tokens(actual.saturating_sub(reserved));
         let less = Usage::of_tokens(reserved.saturating_sub(actual));
-        if let Some(bucket) = self.bucket_mut(index) {
-            bucket.usage = bucket.usage.plus(more).minus(less);
-            self.total = self.total.plus(more).minus(less);
+        if self
+            .rewrite(index, |usage| usage.plus(more).minus(less))
+            .is_some()
+        {
             self.marks.change(&index);
         } else if more.tokens > 0 {
             self.add(more, at);
@@ -160,9 +161,10 @@ impl Window {
             refused: 1,
             ..Usage::default()
         };
-        if let Some(bucket) = self.bucket_mut(index) {
-            bucket.usage = bucket.usage.plus(more).minus(less);
-            self.total = self.total.plus(more).minus(less);
+        if self
+            .rewrite(index, |usage| usage.plus(more).minus(less))
+            .is_some()
+        {
             self.marks.change(&index);
         }
     }
@@ -174,10 +176,7 @@ impl Window {
             tokens: reserved,
             refused: 0,
         };
-        if let Some(bucket) = self.bucket_mut(index) {
-            bucket.usage = bucket.usage.minus(charge);
-            let (empty, stored) = (bucket.usage.is_empty(), bucket.stored);
-            self.total = self.total.minus(charge);
+        if let Some((empty, stored)) = self.rewrite(index, |usage| usage.minus(charge)) {
             if empty {
                 self.marks.remove(&index, stored);
                 // At most 604 buckets, so a removal in the middle is bounded.
@@ -294,6 +293,22 @@ impl Window {
         }
         self.marks.change(&index);
         index
+    }
+
+    /// Gives a bucket another usage; answers whether it is empty then, and whether it is stored. The total changes by
+    /// what the bucket really had: one that was restored may hold less than is taken from it.
+    fn rewrite(
+        &mut self,
+        index: BucketIndex,
+        change: impl FnOnce(Usage) -> Usage,
+    ) -> Option<(bool, bool)> {
+        let bucket = self.bucket_mut(index)?;
+        let before = bucket.usage;
+        let after = change(before);
+        bucket.usage = after;
+        let told = (after.is_empty(), bucket.stored);
+        self.total = self.total.minus(before).plus(after);
+        Some(told)
     }
 
     fn bucket_mut(&mut self, index: BucketIndex) -> Option<&mut Bucket> {

@@ -25,7 +25,7 @@ pub(super) fn cpu(process: i32) -> f64 {
 }
 
 /// Resident bytes of a process.
-pub(super) fn resident(process: i32) -> u64 {
+pub fn resident(process: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());

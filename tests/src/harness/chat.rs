@@ -192,6 +192,19 @@ impl Chat {
         stream.rest(self.bound).await.ok()
     }
 
+    /// Sends it and waits for the whole answer, without a bound; `None` if there is none to its end.
+    pub async fn end(self) -> Option<Answer> {
+        let response = self.request().send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.ok()?;
+        Some(Answer {
+            status,
+            headers,
+            body,
+            ended: Instant::now(),
+        })
+    }
+
     /// Sends it over a connection of its own, which the test then reads, closes or resets.
     pub async fn connect(&self, address: SocketAddr) -> std::io::Result<Connection> {
         let headers: Vec<(&str, &str)> = self

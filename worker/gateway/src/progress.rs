@@ -29,6 +29,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Largest error body that is told in band; those of providers have a few hundred bytes. One byte more is
 /// enough to know that it is larger.
 pub const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long the body of an answer that is put aside is waited for after its headers: it comes with them, and the
+/// server of a refusal is left alone only when this is over.
+pub const ERROR_BODY_TIME_MAX: Duration = Duration::from_secs(2);
 /// Headers of the answer that is sent before the upstream's; nobody on the way may keep or collect it.
 pub const HEADERS: &[(&str, &str)] = &[
     ("content-type", "text/event-stream; charset=utf-8"),

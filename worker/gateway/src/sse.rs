@@ -372,10 +372,19 @@ fn meaning(
 
 /// The data of an event: its `data` fields, joined by line feeds.
 fn data(event: &[u8]) -> Cow<'_, [u8]> {
-    let joined = fields(event, b"data")
-        .map(Cow::Borrowed)
-        .reduce(|before, value| Cow::Owned([&*before, &*value].join(&b'\n')));
-    joined.unwrap_or_default()
+    let mut values = fields(event, b"data");
+    let first = values.next().unwrap_or_default();
+    let Some(second) = values.next() else {
+        return Cow::Borrowed(first);
+    };
+    // One buffer: an event of a mebibyte may have as many fields as fit into it.
+    let mut joined = Vec::with_capacity(event.len());
+    joined.extend_from_slice(first);
+    for value in std::iter::once(second).chain(values) {
+        joined.push(b'\n');
+        joined.extend_from_slice(value);
+    }
+    Cow::Owned(joined)
 }
 
 /// The value that counts of a field that should come once.

@@ -110,3 +110,19 @@ fn the_end_of_time_does_not_panic() {
     window.correct(index, 0, u64::MAX, at(u64::MAX));
     assert_eq!(window.free_at(Count::Tokens), at(u64::MAX));
 }
+
+/// A row that lacks what its lease took: the other buckets keep what they hold.
+#[test]
+fn a_charge_that_its_bucket_does_not_hold_is_not_taken_from_others() {
+    let row = |bucket, requests| BucketRow {
+        bucket,
+        requests,
+        tokens: 70,
+        refused: 0,
+    };
+    let rows = vec![row(10, 1), row(11, 0)];
+    let mut window = Window::restore(rows, Instant::from_millis(1_200));
+    window.refund(BucketIndex(11), 70);
+    assert_eq!(window.total().get(Count::Requests), 1);
+    assert_eq!(window.total().get(Count::Tokens), 70);
+}

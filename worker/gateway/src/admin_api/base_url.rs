@@ -69,15 +69,16 @@ pub(crate) fn check(text: &str, rules: Rules<'_>) -> Result<String, Refused> {
     if !has_plain_host(&url) {
         return Err(Refused::Host);
     }
-    let (_, after_scheme) = text.split_once("://").ok_or(Refused::NotAbsolute)?;
-    if after_scheme.starts_with('/') {
+    // The parser takes `https:/host` for the same as `https://host`; another `://` may follow in the path.
+    let (scheme, after_scheme) = text.split_once("://").ok_or(Refused::NotAbsolute)?;
+    if after_scheme.starts_with('/') || !scheme.eq_ignore_ascii_case(url.scheme()) {
         return Err(Refused::NotAbsolute);
     }
     let authority = after_scheme
         .split(['/', '?', '#'])
         .next()
         .unwrap_or_default();
-    if authority.contains('@') {
+    if authority.contains('@') || !url.username().is_empty() || url.password().is_some() {
         return Err(Refused::Credentials);
     }
     if url.query().is_some() {
@@ -193,6 +194,8 @@ mod tests {
             ("https:example.com", Refused::NotAbsolute),
             ("https:/example.com", Refused::NotAbsolute),
             ("https:///example.com", Refused::NotAbsolute),
+            ("https:/user:secret@host/https://x", Refused::NotAbsolute),
+            ("https:user@host/https://x", Refused::NotAbsolute),
             ("https://", Refused::NotAbsolute),
             ("https://exa mple.com", Refused::Characters),
             ("https://example.com\n", Refused::Characters),
