@@ -19,6 +19,8 @@ import { readWrangler, renderConfig } from "./workerd/config.mjs";
 const START_MS_MAX = 30_000;
 // workerd waits for requests in flight when told to stop; streams may be endless.
 const DRAIN_MS_MAX = 3_000;
+// A gateway that does not hear of its stop within this time is stopped all the same.
+const ANNOUNCE_MS_MAX = 1_000;
 const MINUTE_MS = 60_000;
 const COMPLAINTS_LEN_MAX = 5;
 
@@ -82,9 +84,25 @@ if (!stopping) {
 async function stopInOrder() {
   if (stopping) return;
   stopping = true;
+  await announceStop();
   await stop(workerd, "SIGTERM", DRAIN_MS_MAX);
   cleanUp();
   process.exit(0);
+}
+
+/** Opens the request that lasts until nothing is left to be told; workerd waits for it. Resolves when it is heard. */
+function announceStop() {
+  return new Promise((resolve) => {
+    const call = http.request({ socketPath: "control.sock", path: "/stop", agent: false, timeout: ANNOUNCE_MS_MAX });
+    call.on("response", (answer) => {
+      answer.on("error", () => {});
+      answer.resume();
+      resolve();
+    });
+    call.on("error", resolve);
+    call.on("timeout", () => call.destroy());
+    call.end();
+  });
 }
 
 function fail(message) {

@@ -4,8 +4,8 @@
 //! writer of that server's limits. The shell decodes a call, hands it to the core, delivers the
 //! core's events to the parked calls and arms one timer; every decision is the core's.
 //!
-//! The object never fetches an upstream, never sees a body and keeps nothing in statics: an
-//! isolate may hold several objects, and a static outlives the reset of one.
+//! The object never fetches an upstream, never sees a body and keeps nothing of its own in statics:
+//! an isolate may hold several objects, and a static outlives the reset of one.
 
 mod abort;
 mod clock;
@@ -18,13 +18,15 @@ mod reentry;
 mod shell;
 mod storage;
 mod timer;
+mod wait;
 mod waiters;
 
 pub use abort::AbortListener;
 pub use d1::prepare;
-pub use log::print;
+pub use log::{print, print_line};
 pub use object::Limiter;
 pub use pipe::Pipe;
+pub use wait::{Wait, wait};
 
 /// Response header of the object that carries the answer of a call.
 pub const ANSWER_HEADER: &str = "x-answer";

@@ -5,6 +5,11 @@
 
 use gateway::log::{Event, Level};
 
+/// Writes a line that an event made, at the level of what merely happens.
+pub fn print_line(line: &str) {
+    worker::console_log!("{line}");
+}
+
 /// Writes the event's line to the log of the isolate.
 pub fn print(event: &Event<'_>) {
     let line = event.line();

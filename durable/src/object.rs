@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use crate::log::print;
 use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, SentLate, Settle, TicketId,
+    Accepted, Acquire, AcquireAnswer, Ask, Batch, Block, Cancel, DecodeError, Limits, SentLate,
+    Settle, TicketId,
 };
 use futures::FutureExt;
 use futures::future::{Either, select};
@@ -81,7 +82,7 @@ impl DurableObject for Limiter {
         }
     }
 
-    async fn fetch(&self, req: Request) -> Result<Response> {
+    async fn fetch(&self, mut req: Request) -> Result<Response> {
         let shell = match &self.shell {
             Ok(shell) if !shell.is_broken() => shell,
             Ok(_) => return unavailable("the limiter restarts"),
@@ -93,6 +94,7 @@ impl DurableObject for Limiter {
             "acquire" => acquire(shell, &req, message).await,
             "watch" => watch(shell, &req, message).await,
             "settle" => settle(shell, message).await,
+            "settles" => carry_out(shell, &mut req, message).await?,
             "accepted" => Accepted::decode(message).map(|accepted| {
                 let known = shell.step(|admission, now| admission.accepted(&accepted, now));
                 Answer::Line(u8::from(known).to_string())
@@ -172,8 +174,12 @@ async fn acquire(
     req: &Request,
     message: &str,
 ) -> std::result::Result<Answer, DecodeError> {
-    let waiting = match shell.enter(Acquire::decode(message)?).await {
-        Entered::Answered(answer) => return Ok(Answer::Line(answer.encode())),
+    let (request, ask) = (Acquire::decode(message)?, Ask::decode(message)?);
+    let waiting = match shell.enter(request, ask).await {
+        Entered::Answered(answer, block) => {
+            let block = block.as_deref().map(Block::encode_beside);
+            return Ok(Answer::Line(answer.encode() + &block.unwrap_or_default()));
+        }
         Entered::Waiting(waiting) => waiting,
     };
     let _listener = cancel_when_aborted(shell, req, &waiting.ticket);
@@ -204,13 +210,31 @@ async fn settle(shell: &Rc<Shell>, message: &str) -> std::result::Result<Answer,
     Ok(Answer::Line(u8::from(settled).to_string()))
 }
 
+/// As [`settle`], for what one isolate has gathered; that is the body. The query may ask for permits ahead.
+async fn carry_out(
+    shell: &Rc<Shell>,
+    req: &mut Request,
+    message: &str,
+) -> Result<std::result::Result<Answer, DecodeError>> {
+    let (batch, ask) = match (Batch::decode(&req.text().await?), Ask::decode(message)) {
+        (Ok(batch), Ok(ask)) => (batch, ask),
+        (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+    };
+    let Some(block) = shell.carry_out(&batch, ask) else {
+        shell.written().await;
+        return Ok(Ok(Answer::Line(String::from("1"))));
+    };
+    shell.written_now().await;
+    Ok(Ok(Answer::Line(block.encode())))
+}
+
 async fn watch(
     shell: &Rc<Shell>,
     req: &Request,
     message: &str,
 ) -> std::result::Result<Answer, DecodeError> {
-    let waiting = match shell.enter(Acquire::decode(message)?).await {
-        Entered::Answered(answer) => return Ok(Answer::Line(answer.encode())),
+    let waiting = match shell.enter(Acquire::decode(message)?, None).await {
+        Entered::Answered(answer, _) => return Ok(Answer::Line(answer.encode())),
         Entered::Waiting(waiting) => waiting,
     };
     let listener = cancel_when_aborted(shell, req, &waiting.ticket);

@@ -5,8 +5,9 @@
 
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, WritableStream, WritableStreamDefaultWriter};
+
+use crate::wait::{Wait, wait};
 
 #[wasm_bindgen]
 extern "C" {
@@ -38,9 +39,13 @@ impl Pipe {
 
     /// Writes a chunk; resolves when the reader has taken it, fails when the reader is gone.
     pub async fn write(&self, chunk: &Uint8Array) -> Result<(), JsValue> {
-        JsFuture::from(self.writer.write_with_chunk(chunk))
-            .await
-            .map(drop)
+        self.begin(chunk).await.map(drop)
+    }
+
+    /// Begins to write a chunk; what it returns settles as [`Pipe::write`].
+    #[must_use]
+    pub fn begin(&self, chunk: &Uint8Array) -> Wait {
+        wait(&self.writer.write_with_chunk(chunk))
     }
 
     /// Writes bytes; as [`Pipe::write`].
@@ -50,7 +55,7 @@ impl Pipe {
 
     /// Ends the stream in order.
     pub async fn close(&self) -> Result<(), JsValue> {
-        JsFuture::from(self.writer.close()).await.map(drop)
+        wait(&self.writer.close()).await.map(drop)
     }
 
     /// Breaks the stream off, so that its reader cannot take it for whole.

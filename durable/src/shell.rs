@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::log::print;
 use admission::protocol::{
-    Acquire, AcquireAnswer, AdmissionFacts, Live, Refusal, RefusalReason, Settle, SettleOutcome,
-    TicketId,
+    Acquire, AcquireAnswer, AdmissionFacts, Ask, Batch, Block, Live, Refusal, RefusalReason,
+    Settle, SettleOutcome, TicketId, Unused,
 };
 use admission::{
     Acquired, Admission, BUCKET, Commit, Event, GUARD, Instant, Progress, WINDOW, WritePace,
@@ -56,8 +56,8 @@ type Durable = Box<dyn Fn() -> LocalBoxFuture<'static, Result<()>>>;
 
 /// What became of a call that asked for a permit.
 pub(crate) enum Entered {
-    /// It has its answer.
-    Answered(AcquireAnswer),
+    /// It has its answer, and what was granted ahead beside it.
+    Answered(AcquireAnswer, Option<Box<Block>>),
     /// It is parked.
     Waiting(Waiting),
 }
@@ -130,8 +130,8 @@ impl Shell {
         spawn_local(async move {
             Delay::from(GATHERING).await;
             for (request, sender) in shell.reentry.end() {
-                if let Err(Entered::Answered(AcquireAnswer::Granted(grant))) =
-                    sender.send(shell.enter_now(request))
+                if let Err(Entered::Answered(AcquireAnswer::Granted(grant), _)) =
+                    sender.send(shell.enter_now(request, None))
                 {
                     shell.give_back(grant.permit.ticket().clone());
                 }
@@ -139,26 +139,26 @@ impl Shell {
         });
     }
 
-    /// Asks the core for a permit and parks the call if it has to wait.
-    pub(crate) async fn enter(self: &Rc<Self>, request: Acquire) -> Entered {
+    /// Asks the core for a permit, and for others ahead, and parks the call if it has to wait.
+    pub(crate) async fn enter(self: &Rc<Self>, request: Acquire, ask: Option<Ask>) -> Entered {
         let entered = if self.reentry.gathers() {
             let entered = self.reentry.gather(request, now());
             entered
                 .await
-                .unwrap_or_else(|_reset| Entered::Answered(refused(RefusalReason::Cancelled)))
+                .unwrap_or_else(|_reset| Entered::Answered(refused(RefusalReason::Cancelled), None))
         } else {
-            self.enter_now(request)
+            self.enter_now(request, ask)
         };
-        if let Entered::Answered(answer) = &entered {
+        if let Entered::Answered(answer, _) = &entered {
             self.written_before(answer).await;
         }
         entered
     }
 
-    fn enter_now(self: &Rc<Self>, request: Acquire) -> Entered {
+    fn enter_now(self: &Rc<Self>, request: Acquire, ask: Option<Ask>) -> Entered {
         if self.journal.is_full(self.admission.borrow().permits_out()) {
             // What it used could not be noted.
-            return Entered::Answered(refused(RefusalReason::Overloaded));
+            return Entered::Answered(refused(RefusalReason::Overloaded), None);
         }
         let ticket = request.ticket.clone();
         if request.arrival.is_some() {
@@ -167,11 +167,15 @@ impl Shell {
         let (note, attempt) = (request.note.clone(), request.attempt);
         self.waiters.borrow_mut().supersede(&ticket);
         self.step(|admission, now| match admission.acquire(request, now) {
-            Acquired::Granted(grant) => Entered::Answered(AcquireAnswer::Granted(grant)),
+            Acquired::Granted(grant) => {
+                let block = ask.and_then(|ask| self.grant_ahead_in(admission, &ask, now));
+                let block = block.map(Box::new);
+                Entered::Answered(AcquireAnswer::Granted(grant), block)
+            }
             Acquired::Refused(refusal) => {
                 let row = journal::refused(&ticket, &note, attempt, &refusal, now);
                 self.journal.add(row);
-                Entered::Answered(AcquireAnswer::Refused(refusal))
+                Entered::Answered(AcquireAnswer::Refused(refusal), None)
             }
             // Parked before the events are delivered: one of them may already be its answer.
             Acquired::Queued { .. } => Entered::Waiting(Waiting {
@@ -194,6 +198,32 @@ impl Shell {
     /// Ends a permit and notes its row in the same step. False if it is unknown.
     pub(crate) fn settle(self: &Rc<Self>, settle: &Settle) -> bool {
         self.step(|admission, now| self.settle_in(admission, settle, now))
+    }
+
+    /// Carries out what an isolate has gathered, in one step; what is unknown is passed over. Then grants
+    /// permits ahead, if they are asked for.
+    pub(crate) fn carry_out(self: &Rc<Self>, batch: &Batch, ask: Option<Ask>) -> Option<Block> {
+        self.step(|admission, now| {
+            for settle in &batch.settles {
+                self.settle_in(admission, settle, now);
+            }
+            for ticket in &batch.uses {
+                admission.used(ticket, now);
+            }
+            for ticket in batch.unused.iter().flat_map(Unused::tickets) {
+                admission.take_back(&ticket, now);
+            }
+            self.grant_ahead_in(admission, &ask?, now)
+        })
+    }
+
+    fn grant_ahead_in(&self, admission: &mut Admission, ask: &Ask, now: Instant) -> Option<Block> {
+        // Each of them may leave a row.
+        let permits = admission.permits_out().saturating_add(ask.count);
+        if self.journal.is_full(permits) {
+            return None;
+        }
+        admission.grant_ahead(ask, now)
     }
 
     fn settle_in(&self, admission: &mut Admission, settle: &Settle, now: Instant) -> bool {
@@ -321,8 +351,14 @@ impl Shell {
             self.written().await;
             return;
         }
-        self.pace.borrow_mut().permit_waits();
-        self.write_in_time(now());
+        self.written_now().await;
+    }
+
+    /// Waits until everything so far is written, which somebody waits for.
+    pub(crate) async fn written_now(self: &Rc<Self>) {
+        let now = now();
+        self.pace.borrow_mut().permit_waits(now);
+        self.write_in_time(now);
         self.written().await;
     }
 
@@ -330,7 +366,7 @@ impl Shell {
         let due = self.pace.borrow().due();
         match due {
             None => {}
-            Some(due) if due <= now => self.commit(now),
+            Some(due) if due <= now => self.commit(),
             Some(due) => {
                 let shell = Rc::clone(self);
                 self.write_timer.arm(due, now, move || {
@@ -341,7 +377,7 @@ impl Shell {
         }
     }
 
-    fn commit(self: &Rc<Self>, now: Instant) {
+    fn commit(self: &Rc<Self>) {
         let changes = self.admission.borrow_mut().take_changes();
         let written = self
             .storage
@@ -351,7 +387,7 @@ impl Shell {
             Ok(()) => {
                 self.arm_alarm();
                 self.admission.borrow_mut().committed(changes.sequence);
-                self.pace.borrow_mut().began(changes.leases.len(), now);
+                self.pace.borrow_mut().began();
                 self.await_durable();
                 for waiting in self.awaiting_commit.take() {
                     // A call that is gone needs no word.
@@ -370,9 +406,8 @@ impl Shell {
             if let Err(error) = durable.await {
                 return shell.write_failed(&error);
             }
-            let now = now();
-            shell.pace.borrow_mut().durable(now);
-            shell.write_in_time(now);
+            shell.pace.borrow_mut().durable();
+            shell.write_in_time(now());
         });
     }
 

@@ -13,6 +13,7 @@
 //! starts a gateway of its own.
 
 mod admin;
+mod ahead;
 mod answers;
 mod availability;
 mod backpressure;
@@ -120,6 +121,7 @@ fn main() -> ExitCode {
         usage::trials(),
         journal::trials(),
         ledger::trials(),
+        ahead::trials(),
         faults::trials(),
         availability::trials(),
         soak::trials(),

@@ -152,8 +152,12 @@ async fn window_pause_and_limits_outlive_a_reset() {
     }
     let pause = json!({"status": 429, "retry_after": "20", "only_first": 1});
     let refused = stage.numbered(6).demo(pause).bound(PATIENT).spawn();
-    let is_paused = |live: &serde_json::Value| live["paused_until"].is_string();
-    let before = stage.live_until("the server pauses", is_paused).await;
+    // Settlements travel together, a moment after their answers.
+    let is_paused =
+        |live: &serde_json::Value| live["paused_until"].is_string() && live["in_flight"] == 0;
+    let before = stage
+        .live_until("the server pauses, all is settled", is_paused)
+        .await;
     stage.queue_length(1).await;
     stage.reset_limiter().await;
     stage.queue_length(1).await;

@@ -122,6 +122,15 @@ fn nobody_is_granted_before_somebody_who_arrived_earlier_and_everything_returns_
 }
 
 #[test]
+fn dense_traffic_goes_ahead_and_no_window_is_the_fuller_for_it() {
+    for row in named("dense") {
+        // Where traffic is so dense the limit is soon half used up.
+        assert!(row.went_ahead > 500, "{row:#?}");
+        assert_within_limits(row);
+    }
+}
+
+#[test]
 fn restarts_lose_nobody() {
     for row in named("restarts") {
         assert!(row.deaths > 0, "the object died");

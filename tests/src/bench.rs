@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 /// The model of the server that all parts but those of the queue use.
 const MODEL: &str = "bench";
 
-/// Its limits: twenty times what one thread of workerd could do.
-const RPM: u64 = 5_000_000;
+/// Its limits: ten times what one thread of workerd could do.
+const RPM: u64 = 1_000_000;
 const TPM: u64 = 1_000_000_000;
 
 /// Who answers.

@@ -70,9 +70,3 @@ fn time(at: Instant) -> Duration {
 fn ticket(request: usize) -> TicketId {
     TicketId::try_from(format!("r{request}")).expect("a letter and digits are a ticket id")
 }
-
-fn request_of(ticket: &TicketId) -> usize {
-    ticket.as_str()[1..]
-        .parse()
-        .expect("all tickets here are made by `ticket`")
-}

@@ -202,7 +202,9 @@ async fn json_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
 }
 
 async fn bounded_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
-    let body = body::read(req, gateway::admin_api::check_length).await?;
+    let announced = req.headers().get("content-length").ok().flatten();
+    let check = gateway::admin_api::check_length;
+    let body = body::read(req, announced.as_deref(), check).await?;
     Ok(body.bytes)
 }
 

@@ -8,18 +8,20 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, Cancel, DecodeError, Limits, Live, SentLate, Settle,
+    Accepted, Acquire, AcquireAnswer, Ask, Batch, Block, Cancel, DecodeError, Limits, Live,
+    SentLate, Settle,
 };
 use admission::{Instant, Progress};
 use futures::future::Either;
 use gateway::attempts::{self, Attempt};
 use gateway::error::{ErrorCode, GatewayError};
 use gateway::metrics::Counters;
-use gateway_durable::{ANSWER_HEADER, RESET};
+use gateway_durable::{ANSWER_HEADER, RESET, wait};
+use js_sys::Promise;
 use js_sys::Reflect;
-use wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader};
-use worker::{Delay, ObjectNamespace, Response, ResponseBody};
+use wasm_bindgen::prelude::*;
+use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader, RequestInit};
+use worker::{Delay, ObjectNamespace, Response};
 
 use crate::clock::now;
 use crate::stream::read_chunk;
@@ -29,6 +31,22 @@ use crate::stream::read_chunk;
 const TRIES_MAX: u32 = 8;
 /// Pause before the second try; it doubles with each further one.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+#[wasm_bindgen]
+extern "C" {
+    /// A stub as the platform has it: the wrapper's answers ask it for five things, of which one is read.
+    type ObjectStub;
+
+    #[wasm_bindgen(method, catch)]
+    fn fetch(this: &ObjectStub, url: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = fetch)]
+    fn fetch_with_init(
+        this: &ObjectStub,
+        url: &str,
+        init: &RequestInit,
+    ) -> Result<Promise, JsValue>;
+}
 
 /// Calls to the object of a server.
 pub(crate) struct AdmissionClient {
@@ -44,6 +62,22 @@ pub(crate) enum CallError {
     Failed(String),
 }
 
+/// What came of a question for permits ahead.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    pub(crate) block: Option<Block>,
+    /// An earlier call may have been heard as well.
+    pub(crate) was_repeated: bool,
+}
+
+impl Ahead {
+    /// An answer that cannot be read is none; what it granted ends with its lease.
+    fn read(&mut self, line: &str, ask: Option<&Ask>) {
+        let read = ask.map(|ask| Block::decode(line, ask.block.clone()));
+        self.block = read.and_then(|block| block.ok().flatten());
+    }
+}
+
 impl AdmissionClient {
     pub(crate) fn new(namespace: ObjectNamespace) -> Self {
         Self { namespace }
@@ -55,9 +89,13 @@ impl AdmissionClient {
         &self,
         server_id: &str,
         request: &Acquire,
-    ) -> Result<AcquireAnswer, CallError> {
-        self.enter("acquire", server_id, request, async |_| {})
-            .await
+        ask: Option<&Ask>,
+    ) -> (Result<AcquireAnswer, CallError>, Ahead) {
+        let mut ahead = Ahead::default();
+        let answer = self
+            .enter("acquire", server_id, request, ask, &mut ahead, async |_| {})
+            .await;
+        (answer, ahead)
     }
 
     /// As [`AdmissionClient::acquire`], and tells about every second how the queue moves.
@@ -67,7 +105,9 @@ impl AdmissionClient {
         request: &Acquire,
         on_progress: impl AsyncFnMut(Progress),
     ) -> Result<AcquireAnswer, CallError> {
-        self.enter("watch", server_id, request, on_progress).await
+        let mut ahead = Ahead::default();
+        self.enter("watch", server_id, request, None, &mut ahead, on_progress)
+            .await
     }
 
     /// Says that the upstream took a probing request on.
@@ -111,6 +151,33 @@ impl AdmissionClient {
             .map(drop)
     }
 
+    /// What has gathered, in one call; each part may be told again by itself. Asks for permits ahead with it.
+    pub(crate) async fn carry_out(
+        &self,
+        server_id: &str,
+        batch: &Batch,
+        ask: Option<&Ask>,
+    ) -> (Result<(), CallError>, Ahead) {
+        let query = ask.map(Ask::encode).unwrap_or_default();
+        let url = format!("https://limiter/settles?{query}");
+        let body = batch.encode();
+        let mut ahead = Ahead::default();
+        let mut tries = Tries::default();
+        loop {
+            let fault = match self.post_once(server_id, &url, &body).await {
+                Ok(line) => {
+                    ahead.read(&line, ask);
+                    return (Ok(()), ahead);
+                }
+                Err(fault) => fault,
+            };
+            ahead.was_repeated = true;
+            if let Err(error) = tries.after(fault).await {
+                return (Err(error), ahead);
+            }
+        }
+    }
+
     /// Takes a waiting ticket out of the queue.
     pub(crate) async fn cancel(&self, server_id: &str, cancel: &Cancel) -> Result<(), CallError> {
         self.call(server_id, "cancel", &cancel.encode())
@@ -148,17 +215,24 @@ impl AdmissionClient {
         operation: &str,
         server_id: &str,
         request: &Acquire,
+        ask: Option<&Ask>,
+        ahead: &mut Ahead,
         mut on_progress: impl AsyncFnMut(Progress),
     ) -> Result<AcquireAnswer, CallError> {
+        let beside = ask.map(Ask::encode_beside).unwrap_or_default();
         let called_at = now();
         let mut request = Cow::Borrowed(request);
         let mut tries = Tries::default();
         loop {
-            let url = format!("https://limiter/{operation}?{}", request.encode());
+            let url = format!("https://limiter/{operation}?{}{beside}", request.encode());
             let fault = match self.enter_once(server_id, &url, &mut on_progress).await {
-                Ok(line) => return Ok(AcquireAnswer::decode(&line)?),
+                Ok(line) => {
+                    ahead.read(&line, ask);
+                    return Ok(AcquireAnswer::decode(&line)?);
+                }
                 Err(fault) => fault,
             };
+            ahead.was_repeated = true;
             tries.after(fault).await?;
             if request.arrival.is_none() {
                 request.to_mut().arrival = Some(called_at);
@@ -206,24 +280,35 @@ impl AdmissionClient {
         }
     }
 
+    async fn post_once(&self, server_id: &str, url: &str, body: &str) -> Result<String, Fault> {
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&body.into());
+        let stub: ObjectStub = self.namespace.get_by_name(server_id)?.into_rpc();
+        let call = stub.fetch_with_init(url, &init)?;
+        let response: web_sys::Response = wait(&call).await?.unchecked_into();
+        match response.headers().get(ANSWER_HEADER)? {
+            Some(answer) => Ok(answer),
+            None => Err(refusal_of_call(response.into()).await),
+        }
+    }
+
     /// One line, or a stream of them.
     async fn call_once(
         &self,
         server_id: &str,
         url: &str,
     ) -> Result<Either<String, ReadableStream>, Fault> {
-        let stub = self.namespace.get_by_name(server_id)?;
-        let response = stub.fetch_with_str(url).await?;
+        let stub: ObjectStub = self.namespace.get_by_name(server_id)?.into_rpc();
+        let response: web_sys::Response = wait(&stub.fetch(url)?).await?.unchecked_into();
         if let Some(answer) = response.headers().get(ANSWER_HEADER)? {
             return Ok(Either::Left(answer));
         }
-        if response.status_code() != 200 {
-            return Err(refusal_of_call(response).await);
+        if response.status() != 200 {
+            return Err(refusal_of_call(response.into()).await);
         }
-        match response.into_parts() {
-            (_, ResponseBody::Stream(body)) => Ok(Either::Right(body)),
-            _ => Err(Fault::Final("an answer without content".into())),
-        }
+        let body = response.body().map(Either::Right);
+        body.ok_or_else(|| Fault::Final("an answer without content".into()))
     }
 }
 
@@ -305,6 +390,12 @@ enum Fault {
     Overloaded,
     Retryable(String),
     Final(String),
+}
+
+impl From<JsValue> for Fault {
+    fn from(error: JsValue) -> Self {
+        Self::from(worker::Error::from(error))
+    }
 }
 
 impl From<worker::Error> for Fault {

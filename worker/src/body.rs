@@ -4,9 +4,9 @@
 //! that an unchanged body goes upstream without being copied back out of WebAssembly.
 
 use gateway::error::{ErrorCode, GatewayError};
+use gateway_durable::wait;
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::JsFuture;
 use worker::web_sys::ReadableStreamDefaultReader;
 use worker::{Request, Response, ResponseBody};
 
@@ -26,9 +26,9 @@ pub(crate) struct Body {
 /// is read, or with what has come so far.
 pub(crate) async fn read(
     req: &Request,
+    announced: Option<&str>,
     check: impl Fn(u64) -> Result<(), GatewayError>,
 ) -> Result<Body, GatewayError> {
-    let announced = req.headers().get("content-length").ok().flatten();
     match announced.and_then(|length| length.parse().ok()) {
         Some(length) => match check(length) {
             Ok(()) => read_announced(req).await,
@@ -45,9 +45,7 @@ pub(crate) async fn read(
 
 async fn read_announced(req: &Request) -> Result<Body, GatewayError> {
     let promise = req.inner().array_buffer().map_err(|error| broken(&error))?;
-    let buffer = JsFuture::from(promise)
-        .await
-        .map_err(|error| broken(&error))?;
+    let buffer = wait(&promise).await.map_err(|error| broken(&error))?;
     let handle = Uint8Array::new(&buffer);
     Ok(Body {
         bytes: handle.to_vec(),

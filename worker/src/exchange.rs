@@ -8,29 +8,28 @@
 //! permit. What to do after a refusal or a failure is decided by [`gateway::overflow`] and
 //! [`gateway::retry`].
 
+mod answering;
 mod asking;
+mod attempting;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use admission::Instant;
-use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, Cancel, Grant, Permit, Settle, TicketId,
-};
+use admission::protocol::{Acquire, AcquireAnswer, Cancel, Grant, Settle, TicketId};
 use futures::channel::oneshot;
-use futures::future::join;
 use gateway::config::Server;
-use gateway::error::{ErrorCode, GatewayError};
+use gateway::error::GatewayError;
 use gateway::journal::{Answered, HeldAnswer};
 use gateway::log::{Cost, Prompt, outcome};
-use gateway::observer::{Kind, Observer};
 use gateway::overflow::{Mode, Plan, Step};
-use gateway::retry::{self, AfterAnswer};
+use gateway::pool::Kind;
 use gateway::routes;
 use gateway::settlement::{self, ExchangeEnd};
-use gateway::upstream::{self as rules, UpstreamRequest};
+use gateway::tail::{self as tail_rules, Settlement};
+use gateway::upstream as rules;
 use gateway::usage::Observed;
-use worker::{Delay, Request, Response, ResponseBody, Result};
+use worker::{Delay, Request, Response, Result};
 
 use crate::admission_client::CallError;
 use crate::client::ClientGone;
@@ -40,9 +39,8 @@ use crate::isolate::Isolate;
 use crate::log::Over;
 use crate::proxy::Asked;
 use crate::reply::{Held, Reply};
-use crate::stream::Relay;
-use crate::upstream::{self, SendFailure};
-use crate::{lateness, log, random, snapshot};
+use crate::{log, random, snapshot, tail};
+use asking::{answered, is_straight};
 
 /// Steps 5 to 8 of one request.
 pub(crate) struct Exchange {
@@ -61,6 +59,14 @@ pub(crate) struct Exchange {
     held: Option<HeldAnswer>,
     /// What the latest permit has reserved.
     reserved_tokens: u64,
+    /// The kind of which the permit was granted ahead that is in use.
+    ahead: Option<Kind>,
+    /// The timer of the latest response headers.
+    timer: Option<Delay>,
+    /// A limiter was asked for this very request.
+    has_asked: bool,
+    /// Ends when nothing is left of permits ahead that this request has brought.
+    attended: Option<oneshot::Receiver<()>>,
 }
 
 /// What is known when the exchange with the upstream is over.
@@ -107,6 +113,10 @@ impl Exchange {
             first_byte_at: None,
             held: None,
             reserved_tokens: 0,
+            ahead: None,
+            timer: None,
+            has_asked: false,
+            attended: None,
             req,
             isolate,
             asked,
@@ -122,14 +132,25 @@ impl Exchange {
                 Over::without_exchange(self.reply.told())
             }
         };
-        log::request(&self.isolate, &self.req, &self.trail, &ended);
+        if let Some(line) = log::request_line(&self.isolate, &self.req, &self.trail, &ended) {
+            self.isolate.tail.borrow_mut().line(line);
+        }
+        // The connections, the body and all that belongs to this request end here.
+        let isolate = Rc::clone(&self.isolate);
+        let attended = self.attended.take();
+        drop(self);
+        tail::see_off(&isolate).await;
+        if let Some(attended) = attended {
+            // Closed without a word.
+            let _closed = attended.await;
+        }
     }
 
-    async fn carry_out(&mut self, ticket: TicketId) -> Over {
+    async fn carry_out(&mut self, mut ticket: TicketId) -> Over {
         let mut pause = None;
         let mut held: Option<Held> = None;
         loop {
-            let grant = match self.permit(&ticket, pause).await {
+            let grant = match self.permit(&mut ticket, pause).await {
                 Ok(Some(grant)) => grant,
                 Ok(None) => return self.let_go(ticket).await,
                 Err(error) => {
@@ -157,7 +178,7 @@ impl Exchange {
 
     /// The client has left, or there is no further permit: the one of an earlier attempt, if the
     /// object still counts it, ends here.
-    async fn let_go(&self, ticket: TicketId) -> Over {
+    async fn let_go(&mut self, ticket: TicketId) -> Over {
         let over = Over::without_exchange(self.reply.told());
         if self.attempt > 0 {
             let ended = Ended::without_answer(ExchangeEnd::NoAnswer);
@@ -166,7 +187,7 @@ impl Exchange {
         over
     }
 
-    async fn end(&self, ticket: TicketId, ended: Ended) -> Over {
+    async fn end(&mut self, ticket: TicketId, ended: Ended) -> Over {
         let (status, code) = outcome(self.reply.told(), Some(ended.end));
         let over = Over {
             status,
@@ -182,11 +203,14 @@ impl Exchange {
     /// 5: a permit, from the first candidate that has one; `None` when the client left meanwhile.
     async fn permit(
         &mut self,
-        ticket: &TicketId,
+        ticket: &mut TicketId,
         pause: Option<Duration>,
     ) -> std::result::Result<Option<Grant>, GatewayError> {
         while let Some(step) = self.plan.next() {
             self.move_to(step);
+            if let Some(grant) = self.permit_ahead(ticket) {
+                return Ok(Some(self.granted(step, grant)));
+            }
             let request = self.acquire_message(ticket, step.mode, pause);
             let answer = match self.ask(&request, step.mode).await {
                 Ok(Some(answer)) => answer,
@@ -201,10 +225,9 @@ impl Exchange {
             };
             match answer {
                 AcquireAnswer::Granted(grant) => {
-                    self.plan.granted(step.index);
-                    self.note_facts(&grant.admission);
-                    self.reserved_tokens = grant.permit.reserved_tokens();
-                    return Ok(Some(grant));
+                    // In place of one of an earlier attempt, if that was granted ahead.
+                    self.has_used(ticket);
+                    return Ok(Some(self.granted(step, grant)));
                 }
                 AcquireAnswer::Refused(refusal) => {
                     self.note_facts(&refusal.admission);
@@ -215,6 +238,13 @@ impl Exchange {
             }
         }
         Err(gateway::route::model_not_found(&self.asked.inference.model))
+    }
+
+    fn granted(&mut self, step: Step, grant: Grant) -> Grant {
+        self.plan.granted(step.index);
+        self.note_facts(&grant.admission);
+        self.reserved_tokens = grant.permit.reserved_tokens();
+        grant
     }
 
     /// Asks one object. When the client leaves, its ticket is cancelled; a grant that was already on
@@ -228,14 +258,26 @@ impl Exchange {
         let server_id = self.server().id.clone();
         let client = &isolate.admission;
         let watches = self.asked.wants_progress && mode == Mode::Queue;
+        let question = if watches { None } else { self.question() };
+        self.has_asked = true;
         let (reply, trail, gone) = (&mut self.reply, &self.trail, &self.gone);
+        let attended = &mut self.attended;
         let call = async {
-            if watches {
+            let answer = if watches {
                 let tell = async |now| reply.tell_progress(now, trail, gone).await;
                 client.watch(&server_id, request, tell).await
             } else {
-                client.acquire(&server_id, request).await
+                let ask = question.as_ref().map(|question| &question.ask);
+                let (answer, ahead) = client.acquire(&server_id, request, ask).await;
+                if let Some(question) = question {
+                    *attended = answered(&isolate, question, ahead);
+                }
+                answer
+            };
+            if !is_straight(&answer) {
+                isolate.pool.borrow_mut().close(&server_id, now());
             }
+            answer
         };
         let late = {
             let mut call = std::pin::pin!(call);
@@ -261,176 +303,33 @@ impl Exchange {
         Ok(None)
     }
 
-    /// 6: one attempt at the upstream. A request that leaves late is reported beside it, before its
-    /// permit is settled.
-    async fn attempt(&mut self, grant: &Grant) -> Tried {
-        self.trail.attempts = self.attempt.saturating_add(1);
-        let (isolate, server) = (Rc::clone(&self.isolate), Rc::clone(&self.asked.server));
-        let request_id = self.trail.request_id.clone();
-        let (answered, has_answer) = oneshot::channel();
-        let watched = async {
-            let told = lateness::watch(&isolate, &server, &grant.permit, has_answer).await;
-            note(&request_id, "sent-late", told);
-        };
-        join(self.exchange(grant, answered), watched).await.0
-    }
-
-    async fn exchange(&mut self, grant: &Grant, answered: oneshot::Sender<()>) -> Tried {
-        let sent_at = now();
-        let sent = self.send(&grant.permit).await;
-        self.trail.upstream = now().saturating_since(sent_at);
-        drop(answered);
-        match sent {
-            Ok(response) => self.after_answer(grant, response).await,
-            Err(failure) => self.after_failure(failure).await,
-        }
-    }
-
-    async fn send(&self, permit: &Permit) -> std::result::Result<Response, SendFailure> {
-        let asked = &self.asked;
-        let body = asked.inference.upstream_body(&asked.body.bytes);
-        let request = UpstreamRequest::new(permit, self.server(), asked.inference.endpoint, body);
-        let hops = asked.hops.as_deref();
-        upstream::send(
-            &request,
-            &asked.headers,
-            hops,
-            &asked.body.handle,
-            &self.gone,
-        )
-        .await
-    }
-
-    async fn after_answer(&mut self, grant: &Grant, response: Response) -> Tried {
-        let header = |name: &str| response.headers().get(name).ok().flatten();
-        let retry_max = self.isolate.settings.retry_max;
-        let status = response.status_code();
-        match retry::after_answer(status, header, self.attempt, retry_max, now()) {
-            AfterAnswer::Retry { pause } => {
-                self.note_attempt(&format!("upstream answered {status}"), Some(pause));
-                let held = self.hold(response).await;
-                Tried::Again {
-                    pause: Some(pause),
-                    held,
-                }
-            }
-            AfterAnswer::Pass if status == 429 => {
-                let pause = retry::pause(header, self.attempt, now());
-                self.note_attempt("upstream answered 429 once more", Some(pause));
-                let mut ended = self.relay(response).await;
-                ended.end = ExchangeEnd::Refused(pause);
-                Tried::Over(ended)
-            }
-            AfterAnswer::Pass if grant.probe => {
-                let accepted = Accepted {
-                    ticket: grant.permit.ticket().clone(),
-                };
-                let (isolate, server_id) = (Rc::clone(&self.isolate), self.server().id.clone());
-                let report = isolate.admission.accepted(&server_id, &accepted);
-                let (reported, ended) = join(report, self.relay(response)).await;
-                note(&self.trail.request_id, "accepted", reported);
-                Tried::Over(ended)
-            }
-            AfterAnswer::Pass => Tried::Over(self.relay(response).await),
-        }
-    }
-
-    /// Before the first byte a failed connection costs the request nothing but time.
-    async fn after_failure(&mut self, failure: SendFailure) -> Tried {
-        let server = self.server();
-        let error = match failure {
-            SendFailure::Unreachable(detail) => rules::unreachable(&server.name, detail),
-            SendFailure::Timeout => rules::timed_out(server),
-            SendFailure::ClientGone => {
-                return Tried::Over(Ended::without_answer(ExchangeEnd::ClientGone));
-            }
-        };
-        let retry_max = self.isolate.settings.retry_max;
-        let again = match error.code {
-            ErrorCode::UpstreamUnreachable => retry::after_no_connection(self.attempt, retry_max),
-            _ => None,
-        };
-        self.note_attempt(error.code.as_str(), again);
-        if let Some(pause) = again
-            && self.gone.unless(Delay::from(pause)).await.is_some()
-        {
-            return Tried::Again {
-                pause: None,
-                held: Held::Failure(error),
-            };
-        }
-        self.reply.fail(&error, &self.trail, &self.gone).await;
-        Tried::Over(Ended::without_answer(ExchangeEnd::NoAnswer))
-    }
-
-    async fn hold(&self, response: Response) -> Held {
-        match Held::of(response, self.server().api_key.as_ref()).await {
-            Ok(held) => held,
-            Err(error) => Held::Failure(rules::unreachable(&self.server().name, error.to_string())),
-        }
-    }
-
-    /// 7: the upstream's answer to the client, as it is.
-    async fn relay(&mut self, response: Response) -> Ended {
-        let status = response.status_code();
-        let content_type = response.headers().get("content-type").ok().flatten();
-        let kind = Kind::of_answer(status, content_type.as_deref(), &self.asked.inference);
-        let is_stream = matches!(kind, Kind::EventStream { .. });
-        let ended = |end, observed| Ended {
-            end,
-            status: Some(status),
-            observed,
-        };
-        if self.reply.has_begun() && !is_stream {
-            // The client reads a stream already: the answer can only be told in it.
-            let held = self.hold(response).await;
-            self.reply.pass(held, &self.trail, &self.gone).await;
-            return ended(ExchangeEnd::Complete, Observed::default());
-        }
-        let (builder, body) =
-            match upstream::answer(response, self.server().api_key.as_ref(), &self.trail) {
-                Ok((builder, ResponseBody::Stream(body))) => (builder, body),
-                Ok((builder, _)) => {
-                    self.reply.answered(status);
-                    self.reply.send(Ok(builder.empty()));
-                    return ended(ExchangeEnd::Complete, Observed::default());
-                }
-                Err(error) => return self.broken_answer(&error).await,
-            };
-        let pipe = match self.reply.stream(builder) {
-            Ok(pipe) => pipe,
-            Err(error) => return self.broken_answer(&error.into()).await,
-        };
-        self.reply.answered(status);
-        let server = self.server();
-        let error_event =
-            is_stream.then(|| rules::truncated(&server.name).sse_event(&self.trail.request_id));
-        let observer = Observer::new(kind, server.api_key.as_ref());
-        let relayed = Relay::new(&body, pipe, observer)
-            .run(&self.gone, server.upstream_timeout(), error_event)
-            .await;
-        self.first_byte_at = relayed.first_byte_at;
-        ended(relayed.end, relayed.observed)
-    }
-
-    async fn broken_answer(&mut self, error: &worker::Error) -> Ended {
-        let error = GatewayError::internal(error.to_string());
-        self.reply.fail(&error, &self.trail, &self.gone).await;
-        Ended::without_answer(ExchangeEnd::NoAnswer)
-    }
-
     /// 8: the permit goes back with what was used, exactly once.
-    async fn settle(&self, ticket: TicketId, ended: Ended, answered: Answered) {
+    async fn settle(&mut self, ticket: TicketId, ended: Ended, answered: Answered) {
+        let was_ahead = self.has_used(&ticket);
         let settle = settlement::settle(
             ticket,
             ended.end,
             ended.status,
             ended.observed.usage.as_ref(),
         );
+        let started_at = self.trail.started.as_millis();
+        let answered = Answered {
+            started_at: was_ahead.then_some(started_at),
+            ..answered
+        };
         let settle = Settle {
             note: answered.note(),
+            prompt_bytes: was_ahead.then_some(self.asked.inference.prompt_bytes),
             ..settle
         };
+        if tail_rules::may_wait(self.server(), self.trail.admission.as_ref(), &settle) {
+            let settlement = Settlement {
+                request_id: self.trail.request_id.clone(),
+                settle,
+            };
+            let mut tail = self.isolate.tail.borrow_mut();
+            return tail.settle(&self.server().id, settlement);
+        }
         let settled = self
             .isolate
             .admission

@@ -19,11 +19,13 @@ use worker::{Context, Env, Headers, Request, Response, Result};
 
 use crate::clock::now;
 use crate::isolate::Isolate;
-use crate::{admin, log, proxy, random};
+use crate::{admin, fields, log, proxy, random};
 
 /// What is known of a request so far; every answer tells it in its headers.
 pub(crate) struct Trail {
     pub(crate) request_id: String,
+    /// The client gave it that id.
+    pub(crate) is_named: bool,
     pub(crate) started: Instant,
     /// Time between handing the request to the upstream and its response headers.
     pub(crate) upstream: Duration,
@@ -55,6 +57,7 @@ impl Trail {
     fn new(request_id: String) -> Self {
         Self {
             request_id,
+            is_named: false,
             started: now(),
             upstream: Duration::ZERO,
             attempts: 0,
@@ -74,34 +77,52 @@ impl Trail {
 
     /// Writes the gateway's own headers.
     pub(crate) fn apply(&self, headers: &Headers) -> Result<()> {
-        headers.set("x-request-id", &self.request_id)?;
+        for (name, value) in self.fields() {
+            headers.set(&name, &value)?;
+        }
+        for (name, value) in &self.cors {
+            // An upstream may have named other headers in its own `Vary`.
+            headers.append(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// The gateway's own headers beside these, in place of any that has the name of one of its own.
+    pub(crate) fn beside(&self, mut fields: Vec<(String, String)>) -> Result<Headers> {
+        fields::replace(&mut fields, self.fields());
+        let cors = self.cors.iter();
+        fields.extend(cors.map(|(name, value)| ((*name).to_owned(), value.clone())));
+        fields::make(&fields)
+    }
+
+    fn fields(&self) -> Vec<(String, String)> {
+        let mut fields = Vec::with_capacity(16);
+        let mut set = |name: &str, value: String| fields.push((name.to_owned(), value));
+        set("x-request-id", self.request_id.clone());
         if let Some(version) = self.config_version {
-            headers.set("x-config-version", &version.to_string())?;
+            set("x-config-version", version.to_string());
         }
         if let Some(server) = &self.server {
-            headers.set("x-gateway-server", &header_text(server))?;
+            set("x-gateway-server", header_text(server));
         }
         if self.attempts > 0 {
-            headers.set("x-gateway-attempts", &self.attempts.to_string())?;
+            set("x-gateway-attempts", self.attempts.to_string());
         }
         let mut elsewhere = self.upstream;
         if let Some(facts) = &self.admission {
             elsewhere = elsewhere.saturating_add(facts.wait);
-            headers.set("x-queue-wait-ms", &facts.wait.as_millis().to_string())?;
-            headers.set("x-queue-position", &facts.position.to_string())?;
+            set("x-queue-wait-ms", facts.wait.as_millis().to_string());
+            set("x-queue-position", facts.position.to_string());
             for (name, value) in rate_limit_headers(facts) {
-                headers.set(name, &value)?;
+                set(name, value);
             }
         }
         let overhead = now()
             .saturating_since(self.started)
             .saturating_sub(elsewhere);
         self.overhead.set(Some(overhead));
-        for (name, value) in &self.cors {
-            // An upstream may have named other headers in its own `Vary`.
-            headers.append(name, value)?;
-        }
-        headers.set("x-gateway-overhead-ms", &overhead.as_millis().to_string())
+        set("x-gateway-overhead-ms", overhead.as_millis().to_string());
+        fields
     }
 }
 
@@ -115,12 +136,13 @@ pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Respo
         return json(200, String::from(r#"{"status":"ok"}"#));
     }
     // The one reading of the headers, for every check and every attempt upstream.
-    let headers = RequestHeaders::collect(req.headers().entries());
+    let headers = RequestHeaders::collect(fields::read(req.headers()));
     let header = |name| headers.as_ref().ok().and_then(|headers| headers.get(name));
     let mut trail = match random::bytes() {
         Ok(random) => Trail::new(routes::request_id(header("x-request-id"), random)),
         Err(error) => return error_response(&error, &Trail::new(String::new())),
     };
+    trail.is_named = header("x-request-id") == Some(&*trail.request_id);
     let isolate = Isolate::get(&env);
     if let Ok(isolate) = &isolate {
         let cors = &isolate.settings.cors;

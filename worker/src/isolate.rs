@@ -4,15 +4,17 @@
 //! snapshot and the key cache. Nothing here belongs to a request, and no request waits for a
 //! promise of another one (the runtime forbids it).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use gateway::attempts::Refused;
 use gateway::config::{KeyCache, Secret};
 use gateway::envelope::Keyring;
 use gateway::hops::InstanceId;
+use gateway::pool::Pool;
 use gateway::settings::Settings;
-use worker::Env;
+use gateway::tail::Tail;
+use worker::{Env, Request};
 
 use crate::access;
 use crate::admission_client::AdmissionClient;
@@ -36,6 +38,11 @@ pub(crate) struct Isolate {
     /// Addresses that have sent too many wrong tokens.
     pub(crate) refused: RefCell<Refused>,
     pub(crate) access_keys: access::Keys,
+    /// What is sent when requests are over.
+    pub(crate) tail: RefCell<Tail>,
+    /// Permits that were granted ahead.
+    pub(crate) pool: RefCell<Pool>,
+    colo: OnceCell<String>,
 }
 
 impl Isolate {
@@ -59,9 +66,20 @@ impl Isolate {
             keys: RefCell::new(KeyCache::new()),
             refused: RefCell::default(),
             access_keys: access::Keys::default(),
+            tail: RefCell::default(),
+            pool: RefCell::default(),
+            colo: OnceCell::new(),
         });
         ISOLATE.set(Some(Rc::clone(&isolate)));
         Ok(isolate)
+    }
+}
+
+impl Isolate {
+    /// Location of this isolate, which any of its requests tells; empty where there is none.
+    pub(crate) fn colo(&self, req: &Request) -> &str {
+        self.colo
+            .get_or_init(|| crate::log::colo(req).unwrap_or_default())
     }
 }
 

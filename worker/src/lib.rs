@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod cron;
 mod exchange;
+mod fields;
 mod http;
 mod identity;
 mod isolate;
@@ -23,6 +24,7 @@ mod reply;
 mod snapshot;
 mod store;
 mod stream;
+mod tail;
 mod upstream;
 
 /// The Durable Object class must be reachable from this cdylib to be exported.

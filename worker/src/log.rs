@@ -10,7 +10,7 @@ use gateway::error::{ErrorCode, GatewayError};
 use gateway::journal::Answered;
 use gateway::log::{self as events, Cost, Detail, Event, Text, Waited, outcome};
 use gateway::rollup::Run;
-use gateway_durable::print;
+use gateway_durable::{print, print_line};
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use worker::{Request, Response};
@@ -59,19 +59,32 @@ impl Over {
             total_ms: since(self.at),
             overhead_ms: trail.overhead().map_or(0, millis),
             attempts: trail.attempts.into(),
+            started_at: None,
         }
     }
 }
 
 /// A request of the data plane is over.
 pub(crate) fn request(isolate: &Isolate, req: &Request, trail: &Trail, over: &Over) {
+    if let Some(line) = request_line(isolate, req, trail, over) {
+        print_line(&line);
+    }
+}
+
+/// The line of a request that is over, if such lines are wanted.
+pub(crate) fn request_line(
+    isolate: &Isolate,
+    req: &Request,
+    trail: &Trail,
+    over: &Over,
+) -> Option<String> {
     if !isolate.settings.log_requests {
-        return;
+        return None;
     }
     let since = |at: Instant| millis(at.saturating_since(trail.started));
-    let colo = colo(req);
+    let colo = isolate.colo(req);
     let known = &trail.known;
-    print(&Event::Request(events::Request {
+    let event = Event::Request(events::Request {
         request_id: Text(&trail.request_id),
         app: known.app.as_deref().map(Text),
         key_id: known.key_id.as_deref().map(Text),
@@ -87,8 +100,9 @@ pub(crate) fn request(isolate: &Isolate, req: &Request, trail: &Trail, over: &Ov
         total_ms: since(over.at),
         overhead_ms: trail.overhead().map(millis),
         attempts: trail.attempts,
-        colo: colo.as_deref().map(Text),
-    }));
+        colo: (!colo.is_empty()).then_some(Text(colo)),
+    });
+    Some(event.line())
 }
 
 /// Somebody changed something, or tried to. Reading leaves no line.
@@ -184,10 +198,8 @@ pub(crate) fn failed(request_id: &str, failure: &GatewayError) {
     }
 }
 
-/// Where on Cloudflare's network this runs; elsewhere unknown.
 /// Location of this Worker; nowhere but at Cloudflare is there one.
 pub(crate) fn colo(req: &Request) -> Option<String> {
-    // Known already, and spares plain workerd the look-ups.
     req.cf()?;
     let property = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = property(req.inner(), "cf").filter(JsValue::is_object)?;

@@ -143,7 +143,7 @@ async fn prepare(
     // 1, 2: who calls, and as which app.
     let caller = caller(&headers, isolate, ctx, trail).await?;
     // 3: what is asked.
-    let body = body::read(req, |length| {
+    let body = body::read(req, headers.get("content-length"), |length| {
         inference::check_length(length, &isolate.settings)
     })
     .await?;

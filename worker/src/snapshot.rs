@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use admission::Instant;
 use gateway::auth::KeyDigest;
-use gateway::config::{Freshness, KeyRecord, Lookup, Snapshot};
+use gateway::config::{Freshness, KeyRecord, Lookup, REFRESH_AGE_MAX, Snapshot};
 use gateway::error::GatewayError;
 use gateway::sql::{self, Statement};
 use worker::Context;
@@ -20,9 +20,6 @@ use crate::clock::now;
 use crate::isolate::Isolate;
 use crate::store::{StoreError, rows};
 use crate::{log, random};
-
-/// A refresh that was started longer ago than this belongs to a request that died with it.
-const REFRESH_MS_MAX: u64 = 6_000;
 
 /// The snapshot of this isolate and when it was last confirmed.
 #[derive(Default)]
@@ -49,9 +46,8 @@ impl SnapshotCell {
 
     /// True when no other request refreshes at the moment; the caller then has to.
     fn begin_refresh(&self, now: Instant) -> bool {
-        let running = self.refresh_started_at.get().is_some_and(|started| {
-            now.saturating_since(started).as_millis() < u128::from(REFRESH_MS_MAX)
-        });
+        let started = self.refresh_started_at.get();
+        let running = started.is_some_and(|at| now.saturating_since(at) < REFRESH_AGE_MAX);
         if !running {
             self.refresh_started_at.set(Some(now));
         }
@@ -201,24 +197,32 @@ pub(crate) async fn key_record(
     let failed_at = isolate.store.failed_at();
     let known = match isolate.keys.borrow().get(digest, failed_at, now()) {
         Lookup::Fresh(record) => return Ok(record.cloned()),
-        Lookup::Stale(record) => {
-            let (isolate, digest) = (Rc::clone(isolate), *digest);
-            ctx.wait_until(async move {
-                if let Err(error) = load_key(&isolate, &digest).await {
-                    log::storage_error("gateway key", &error);
-                }
-            });
-            return Ok(record.cloned());
-        }
-        Lookup::Expired(record) => Some(record.cloned()),
+        Lookup::Stale(record) => Some((record.cloned(), true)),
+        Lookup::Expired(record) => Some((record.cloned(), false)),
         Lookup::Absent => None,
     };
+    if let Some((record, true)) = known {
+        refresh_key_beside(isolate, ctx, *digest);
+        return Ok(record);
+    }
     match load_key(isolate, digest).await {
         Ok(record) => Ok(record),
         Err(error) => {
             log::storage_error("gateway key", &error);
+            let known = known.map(|(record, _)| record);
             known.ok_or_else(|| error.into())
         }
+    }
+}
+
+fn refresh_key_beside(isolate: &Rc<Isolate>, ctx: &Context, digest: KeyDigest) {
+    if isolate.keys.borrow_mut().begin_refresh(&digest, now()) {
+        let isolate = Rc::clone(isolate);
+        ctx.wait_until(async move {
+            if let Err(error) = load_key(&isolate, &digest).await {
+                log::storage_error("gateway key", &error);
+            }
+        });
     }
 }
 

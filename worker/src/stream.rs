@@ -12,12 +12,11 @@ use futures::future::{Either, select};
 use gateway::observer::{Observer, Output};
 use gateway::settlement::ExchangeEnd;
 use gateway::usage::Observed;
-use gateway_durable::Pipe;
-use js_sys::{Reflect, Uint8Array};
+use gateway_durable::{Pipe, Wait, wait};
+use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
-use worker::Delay;
-use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader};
+use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
+use worker::{Delay, Response, ResponseBuilder};
 
 use crate::client::ClientGone;
 use crate::clock::now;
@@ -104,8 +103,17 @@ impl Relay {
 
     async fn pump(&mut self, gone: &ClientGone, silence_max: Duration) -> ExchangeEnd {
         let mut silence = Silence::new(silence_max.min(HEARTBEAT));
+        // The client takes a chunk while the next one is read; there is never a second one on its way.
+        let mut writing: Option<Wait> = None;
         loop {
-            let chunk = match self.next_chunk(gone, &mut silence, silence_max).await {
+            let read = self.next_chunk(gone, &mut silence, silence_max).await;
+            if let Some(writing) = writing.take() {
+                match gone.unless(writing).await {
+                    Some(Ok(_taken)) => {}
+                    Some(Err(_)) | None => return ExchangeEnd::ClientGone,
+                }
+            }
+            let chunk = match read {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return ExchangeEnd::Complete,
                 Err(end) => return end,
@@ -116,9 +124,7 @@ impl Relay {
                 Output::Replace(bytes) if bytes.is_empty() => continue,
                 Output::Replace(bytes) => Uint8Array::from(bytes.as_slice()),
             };
-            if !self.wrote(gone, &out).await {
-                return ExchangeEnd::ClientGone;
-            }
+            writing = Some(self.client.begin(&out));
         }
     }
 
@@ -208,15 +214,43 @@ impl Silence {
     }
 }
 
+/// All bytes of an answer, unless it breaks off or takes longer than this after the timer that runs already.
+pub(crate) async fn read_whole(
+    response: &web_sys::Response,
+    timer: Option<Delay>,
+    silence_max: Duration,
+) -> Result<Vec<u8>, JsValue> {
+    let mut reading = wait(&response.array_buffer()?);
+    for timer in timer.into_iter().map(Some).chain([None]) {
+        // Most are read before the timer of the response headers is over.
+        let timer = timer.unwrap_or_else(|| Delay::from(silence_max));
+        if let Either::Left((buffer, _)) = select(&mut reading, timer).await {
+            return Ok(Uint8Array::new(&buffer?).to_vec());
+        }
+    }
+    Err(JsValue::NULL)
+}
+
+/// A response that ends before its body does.
+pub(crate) fn broken_off(builder: ResponseBuilder) -> worker::Result<Response> {
+    let (pipe, body) = Pipe::new()?;
+    pipe.abort();
+    Ok(builder.stream(body))
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// What a reader reads.
+    type Read;
+
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Read) -> Option<Uint8Array>;
+}
+
 /// The next chunk of a body, `None` at its end.
 pub(crate) async fn read_chunk(
     reader: &ReadableStreamDefaultReader,
 ) -> Result<Option<Uint8Array>, JsValue> {
-    let result = JsFuture::from(reader.read()).await?;
-    let value = Reflect::get(&result, &JsValue::from_str("value"))?;
-    if value.is_undefined() {
-        Ok(None)
-    } else {
-        value.dyn_into().map(Some)
-    }
+    let read: Read = wait(&reader.read()).await?.unchecked_into();
+    Ok(read.value())
 }

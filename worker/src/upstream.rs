@@ -5,21 +5,23 @@
 
 use std::borrow::Cow;
 
+use futures::channel::oneshot;
 use futures::future::{Either, select};
 use gateway::config::Secret;
 use gateway::headers::RequestHeaders;
 use gateway::hops;
 use gateway::redact::redacted_text;
-use gateway::upstream::{UpstreamRequest, named_in_connection, returns_response_header};
-use js_sys::Uint8Array;
-use wasm_bindgen::JsValue;
-use worker::web_sys::AbortController;
-use worker::{
-    AbortSignal, Delay, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
-    ResponseBody, ResponseBuilder,
+use gateway::upstream::{
+    SENDING_WATCHED, UpstreamRequest, named_in_connection, returns_response_header,
 };
+use gateway_durable::wait;
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::web_sys::{self, AbortController, RequestInit, RequestRedirect, WorkerGlobalScope};
+use worker::{Delay, Headers, Response, ResponseBuilder};
 
 use crate::client::ClientGone;
+use crate::fields;
 use crate::http::Trail;
 
 /// Why no response came.
@@ -33,42 +35,67 @@ pub(crate) enum SendFailure {
     ClientGone,
 }
 
+/// Response headers that have come, and the timer that was set for them. It goes on.
+pub(crate) struct Sent {
+    pub(crate) response: web_sys::Response,
+    pub(crate) timer: Delay,
+}
+
 /// Sends the request and waits for the response headers. `unchanged` is the client's own buffer,
 /// which goes out as it is when the rules have changed no byte; `hops` names the gateways on the way.
+/// `watched` is told when the sending has taken [`SENDING_WATCHED`].
 pub(crate) async fn send(
     request: &UpstreamRequest<'_>,
     client_headers: &RequestHeaders,
     hops: Option<&str>,
     unchanged: &Uint8Array,
+    watched: Option<oneshot::Sender<()>>,
     gone: &ClientGone,
-) -> Result<Response, SendFailure> {
+) -> Result<Sent, SendFailure> {
     let body = match &request.body {
         Cow::Borrowed(_) => unchanged.clone(),
         Cow::Owned(edited) => Uint8Array::from(edited.as_slice()),
     };
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(request_headers(request, client_headers, hops)?)
-        .with_body(Some(body.into()))
-        .with_redirect(RequestRedirect::Manual);
-    let fetch = Fetch::Request(Request::new_with_init(&request.url, &init)?);
+    let headers = request_headers(request, client_headers, hops)?;
     let controller = AbortController::new()?;
-    let signal = AbortSignal::from(controller.signal());
-    let sending = std::pin::pin!(fetch.send_with_signal(&signal));
-    match gone
-        .unless(select(sending, Delay::from(request.timeout)))
-        .await
-    {
-        Some(Either::Left((response, _))) => Ok(response?),
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_headers(&headers.0);
+    init.set_body(&body);
+    init.set_redirect(RequestRedirect::Manual);
+    init.set_signal(Some(&controller.signal()));
+    // Straight to the platform: the wrapper's Request and Response ask it for ten things that nobody reads.
+    let global: WorkerGlobalScope = js_sys::global().unchecked_into();
+    let mut sending = wait(&global.fetch_with_str_and_init(&request.url, &init));
+    // One timer after the other: most answers come before the first.
+    let first = match &watched {
+        Some(_) => SENDING_WATCHED.min(request.timeout),
+        None => request.timeout,
+    };
+    let mut timer = Delay::from(first);
+    let mut waited = gone.unless(select(&mut sending, &mut timer)).await;
+    if let (Some(Either::Right(_)), Some(watched)) = (&waited, watched) {
+        // Nobody watches any more only where the exchange is over.
+        let _over = watched.send(());
+        timer = Delay::from(request.timeout.saturating_sub(first));
+        waited = gone.unless(select(&mut sending, &mut timer)).await;
+    }
+    let answer = match waited {
+        Some(Either::Left((answer, _))) => Some(answer),
         Some(Either::Right(_)) => {
             controller.abort();
-            Err(SendFailure::Timeout)
+            return Err(SendFailure::Timeout);
         }
-        None => {
-            controller.abort();
-            Err(SendFailure::ClientGone)
-        }
-    }
+        None => None,
+    };
+    let Some(answer) = answer else {
+        controller.abort();
+        return Err(SendFailure::ClientGone);
+    };
+    Ok(Sent {
+        response: answer?.unchecked_into(),
+        timer,
+    })
 }
 
 fn request_headers(
@@ -76,32 +103,31 @@ fn request_headers(
     client: &RequestHeaders,
     hops: Option<&str>,
 ) -> worker::Result<Headers> {
-    let headers = Headers::new();
-    for (name, value) in client.forwarded() {
-        headers.append(name, value)?;
-    }
-    if let Some(hops) = hops {
-        headers.set(hops::HEADER, hops)?;
-    }
-    for (name, value) in &request.credentials {
-        headers.set(name, value.expose())?;
-    }
-    Ok(headers)
+    let own = hops.map(|hops| (hops::HEADER, hops)).into_iter();
+    let credentials = request.credentials.iter();
+    let own: Vec<(&str, &str)> = own
+        .chain(credentials.map(|(name, value)| (&**name, value.expose())))
+        .collect();
+    let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
+    let mut all: Vec<_> = client
+        .forwarded()
+        .filter(|(name, _)| !is_own(name))
+        .collect();
+    all.extend(&own);
+    fields::make(&all)
 }
 
-/// The head of the client's response, with the gateway's own headers, and the upstream's body.
-pub(crate) fn answer(
-    response: Response,
+/// The head of the client's response, with the gateway's own headers. `fields` are the upstream's.
+pub(crate) fn head(
+    status: u16,
+    fields: Vec<(String, String)>,
     secret: Option<&Secret>,
     trail: &Trail,
-) -> worker::Result<(ResponseBuilder, ResponseBody)> {
-    let headers = response_headers(response.headers(), secret)?;
-    trail.apply(&headers)?;
-    let builder = Response::builder()
-        .with_status(response.status_code())
-        .with_headers(headers);
-    let (_, body) = response.into_parts();
-    Ok((builder, body))
+) -> worker::Result<ResponseBuilder> {
+    let headers = trail.beside(returned(fields, secret))?;
+    Ok(Response::builder()
+        .with_status(status)
+        .with_headers(headers))
 }
 
 /// Headers of an upstream response that go on to the client, with the server's key redacted where one
@@ -110,14 +136,21 @@ pub(crate) fn response_headers(
     upstream: &Headers,
     secret: Option<&Secret>,
 ) -> worker::Result<Headers> {
-    let headers = Headers::new();
-    let connection = upstream.get("connection")?;
-    for (name, value) in upstream.entries() {
-        if returns_response_header(&name) && !named_in_connection(connection.as_deref(), &name) {
-            headers.append(&name, &redacted_text(&value, secret))?;
-        }
-    }
-    Ok(headers)
+    fields::make(&returned(fields::read(upstream), secret))
+}
+
+fn returned(fields: Vec<(String, String)>, secret: Option<&Secret>) -> Vec<(String, String)> {
+    let connection = fields.iter().find(|(name, _)| name == "connection");
+    let connection = connection.map(|(_, value)| value.clone());
+    let returned = fields.into_iter().filter(|(name, _)| {
+        returns_response_header(name) && !named_in_connection(connection.as_deref(), name)
+    });
+    returned
+        .map(|(name, value)| match redacted_text(&value, secret) {
+            Cow::Borrowed(_) => (name, value),
+            Cow::Owned(redacted) => (name, redacted),
+        })
+        .collect()
 }
 
 impl From<JsValue> for SendFailure {

@@ -54,6 +54,17 @@ pub(crate) fn over_socket(
     ask(stream, path)
 }
 
+/// Tells the gateway that it is about to be stopped. The answer, which is still open, lasts until nothing is left
+/// to be told: workerd waits for it. None if nobody hears.
+pub(crate) fn announce_stop(socket: &Path, patience: Duration) -> Option<UnixStream> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
+    stream.set_write_timeout(Some(patience)).ok()?;
+    write!(stream, "GET /stop HTTP/1.1\r\nhost: sluice\r\n\r\n").ok()?;
+    stream.read_exact(&mut [0]).ok()?;
+    Some(stream)
+}
+
 fn ask(mut stream: impl Read + Write, path: &str) -> std::io::Result<Answer> {
     write!(
         stream,
@@ -124,6 +135,24 @@ mod tests {
             .local_addr()
             .unwrap();
         assert!(is_alive(&free).unwrap_err().contains("does not answer"));
+    }
+
+    #[test]
+    fn a_stop_is_announced_where_somebody_hears_it() {
+        let path = std::env::temp_dir().join(format!("sluice-stop-{}", std::process::id()));
+        let second = Duration::from_secs(1);
+        assert!(announce_stop(&path, second).is_none(), "nobody is there");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let served = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = [0; 18];
+            stream.read_exact(&mut line).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
+            line
+        });
+        assert!(announce_stop(&path, second).is_some());
+        assert_eq!(&served.join().unwrap(), b"GET /stop HTTP/1.1");
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

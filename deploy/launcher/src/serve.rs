@@ -23,13 +23,15 @@ use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::control::{Answer, over_socket, over_tcp};
+use crate::control::{Answer, announce_stop, over_socket, over_tcp};
 use crate::lines::{Complaints, forward, listening_port};
 use crate::settings::{Settings, reachable, read};
 
 const START_MAX: Duration = Duration::from_secs(30);
 /// workerd waits for requests in flight when told to stop; streams may be endless.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
+/// A gateway that does not hear of its stop within this time is stopped all the same.
+const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 const MINUTE_MS: u64 = 60_000;
@@ -362,6 +364,8 @@ fn next_minute(now_ms: u64) -> (u64, Duration) {
 fn end(child: &mut Child) -> String {
     let group = i32::try_from(child.id()).map(Pid::from_raw);
     if let Ok(group) = group {
+        // Open until workerd has ended.
+        let _answer = announce_stop(Path::new("control.sock"), ANNOUNCE_MAX);
         let _ = kill(group, Signal::SIGTERM);
         let deadline = Instant::now().checked_add(DRAIN_MAX);
         while deadline.is_some_and(|deadline| Instant::now() < deadline) {

@@ -17,12 +17,14 @@
 //!
 //! Invariant: after every method nothing that is due is left undone, and the head does not fit.
 
+mod ahead;
 mod durable;
 mod entry;
 
+pub use ahead::AHEAD_LEASE;
 pub use durable::{COMMIT_INTERVAL, REENTRY_GRACE, SENT_BY};
 
-use crate::estimate::Estimator;
+use crate::estimate::{Demand, Estimator};
 use crate::lateness::Lateness;
 use crate::lease::{Lease, Leases};
 use crate::ledger::Ledger;
@@ -458,7 +460,12 @@ impl Admission {
             }
         }
         if settle.outcome == SettleOutcome::Completed {
-            self.estimator.learn(&lease.demand, settle, self.now);
+            let prompt_bytes = settle.prompt_bytes.unwrap_or(lease.demand.prompt_bytes);
+            let demand = Demand {
+                prompt_bytes,
+                ..lease.demand.clone()
+            };
+            self.estimator.learn(&demand, settle, self.now);
         }
     }
 

@@ -6,6 +6,7 @@
     reason = "in a test an overflow must panic"
 )]
 
+mod ahead;
 mod bench;
 mod changes;
 mod clock;

@@ -50,6 +50,8 @@ pub(crate) struct Lease {
     pub(crate) demand: Demand,
     /// Whether something is to be learnt from the upstream's answer.
     pub(crate) probe: Option<Kind>,
+    /// Granted ahead, and not known to be in use.
+    pub(crate) ahead: bool,
     /// Whether its row was ever taken.
     pub(crate) stored: bool,
 }
@@ -92,6 +94,7 @@ impl Lease {
                 Some(Kind::Lead) => 1,
                 Some(Kind::Beyond) => 2,
             },
+            ahead: self.ahead.into(),
         }
     }
 
@@ -123,6 +126,7 @@ impl Lease {
                 2 => Some(Kind::Beyond),
                 _ => None,
             },
+            ahead: row.ahead > 0,
             stored: true,
         })
     }
@@ -170,6 +174,22 @@ impl Leases {
             lease.bucket = bucket;
             self.marks.change(ticket);
         }
+    }
+
+    /// A permit that was granted ahead is in use, so it lives as long as any other. False if it was not known
+    /// to be granted ahead.
+    pub(crate) fn used(&mut self, ticket: &TicketId, lease_time: Duration) -> bool {
+        let lease = self.by_ticket.get_mut(ticket).filter(|lease| lease.ahead);
+        let Some(lease) = lease else {
+            return false;
+        };
+        let until = lease.granted_at.saturating_add(lease_time);
+        self.by_expiry.remove(&(lease.expires_at, ticket.clone()));
+        self.by_expiry.insert((until, ticket.clone()));
+        lease.expires_at = until;
+        lease.ahead = false;
+        self.marks.change(ticket);
+        true
     }
 
     /// Adds a lease. Its ticket must not be out yet.

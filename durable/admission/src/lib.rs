@@ -33,13 +33,14 @@ mod admission_test;
 mod model_test;
 
 pub use admission::{
-    Acquired, Admission, COMMIT_INTERVAL, Ended, Event, Progress, REENTRY_GRACE, SENT_BY,
+    AHEAD_LEASE, Acquired, Admission, COMMIT_INTERVAL, Ended, Event, Progress, REENTRY_GRACE,
+    SENT_BY,
 };
 pub use estimate::{EXPECTED_OUTPUT_TOKENS, MODELS_LEN_MAX, PROMPT_BYTES_PER_TOKEN, TOKENS_MAX};
 pub use lease::PERMITS_MAX;
 pub use ledger::{ALLOWANCE_PART, SEAL_AFTER};
 pub use limiter::{PAUSE_MAX, RETRY_AFTER_UNKNOWN};
-pub use pace::{REST_FACTOR, WritePace};
+pub use pace::WritePace;
 pub use probe::{FORGET, SILENCE};
 pub use queue::QUEUE_LEN_MAX;
 pub use state::{BucketRow, Changes, Commit, LeaseRow, ModelRow, State, StateRow, WaiterRow};

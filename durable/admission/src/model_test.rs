@@ -14,6 +14,7 @@
     reason = "in a test an overflow or a bad index must panic"
 )]
 
+mod ahead;
 mod naive;
 mod outsider;
 mod random;
@@ -52,6 +53,7 @@ struct Episode {
     limits: Limits,
     adopted: bool,
     tickets: u64,
+    blocks: u64,
     crashes: u64,
 }
 
@@ -93,6 +95,7 @@ impl Episode {
             limits: Limits::default(),
             adopted: false,
             tickets: 0,
+            blocks: 0,
             crashes: 0,
         }
     }
@@ -102,8 +105,11 @@ impl Episode {
         let (before, told) = (self.limits, self.told);
         self.told = self.now;
         let call = match self.random.below(1_000) {
-            0..450 => self.acquire(),
-            450..650 => self.settle(),
+            0..420 => self.acquire(),
+            420..450 => self.grant_ahead(),
+            450..460 => self.used(),
+            460..475 => self.take_back(),
+            475..650 => self.settle(),
             650..690 => self.accepted(),
             690..700 => self.sent_late(),
             700..750 => self.cancel(),
@@ -284,6 +290,7 @@ impl Episode {
         let settle = Settle {
             tokens: self.random.pick(&figures),
             prompt_tokens: self.random.pick(&[None, Some(0), Some(90), Some(4_000)]),
+            prompt_bytes: self.random.pick(&[None, None, Some(1), Some(800)]),
             completion_tokens: self
                 .random
                 .pick(&[Some(0), Some(10), Some(80), Some(2_000)]),
@@ -395,7 +402,7 @@ impl Episode {
         let later = self.now.saturating_add(Duration::from_secs(31));
         assert_eq!(self.core.live(later), self.model.live(later));
         self.compare_progress();
-        if self.may_leave() {
+        if self.may_leave(call) {
             self.observe(call, &events, before);
         }
     }
@@ -411,9 +418,10 @@ impl Episode {
 
     /// Commits what must be committed before an answer leaves, or dies before it is: then nobody
     /// ever hears of this operation.
-    fn may_leave(&mut self) -> bool {
+    fn may_leave(&mut self, call: &Call) -> bool {
         let must = self.core.needs_commit() == Commit::Now;
         assert_eq!(must, self.model.must_commit());
+        let must = must || matches!(call, Call::Ahead(_, true));
         if must && self.random.chance(3) {
             let call = self.crash();
             self.compare(&call, self.limits);

@@ -14,6 +14,7 @@
 //! `decode(encode(message))` is the message.
 
 mod acquire;
+mod ahead;
 mod answer;
 mod limits;
 mod line;
@@ -23,11 +24,12 @@ mod settle;
 mod ticket;
 
 pub use acquire::{APP_LEN_MAX, Acquire, KEY_ID_LEN_MAX, MODEL_LEN_MAX, NOTE_LEN_MAX};
+pub use ahead::{AHEAD_LEN_MAX, Ask, Batch, Block, BlockId, Unused, WORDS_LEN_MAX};
 pub use answer::{AcquireAnswer, AdmissionFacts, Budget, Grant, Permit, Refusal, RefusalReason};
 pub use limits::{LEASE_DEFAULT, Limits, OnFull, QUEUE_MAX_DEFAULT, QUEUE_TIMEOUT_DEFAULT};
 pub use line::{DecodeError, LINE_LEN_MAX, PROTOCOL_VERSION, bounded};
 pub use live::Live;
-pub use settle::{Accepted, Cancel, SentLate, Settle, SettleOutcome};
+pub use settle::{Accepted, Cancel, SETTLES_LEN_MAX, SentLate, Settle, SettleOutcome};
 pub use ticket::{TICKET_LEN_MAX, TicketError, TicketId};
 
 #[cfg(test)]

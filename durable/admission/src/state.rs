@@ -204,6 +204,8 @@ pub struct LeaseRow {
     /// 0 = nothing is to be heard of it; 1 = it leads, 2 = it goes beyond the ceiling, and nothing
     /// has been heard of it.
     pub probe: u64,
+    /// 1 = granted ahead, and not known to be in use.
+    pub ahead: u64,
 }
 
 /// One waiter. Key: `ticket`.

@@ -19,6 +19,9 @@ use crate::harness::raw::Connection;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 
+/// Compilers of JavaScript and WebAssembly are at work until then.
+const WARM_UP: Duration = Duration::from_secs(6);
+
 /// Connections that keep the gateway busy.
 const CONNECTIONS: usize = 32;
 
@@ -56,6 +59,17 @@ fn of(rounds: &Rounds, who: Who) -> f64 {
 fn faultless(who: Who, outcome: &Outcome) {
     let errors = &outcome.errors;
     assert!(errors.is_empty(), "{}: {errors:?}", who.name());
+}
+
+/// Lets both workerds compile what they will run.
+pub async fn warm_up(stand: &Stand) {
+    for who in [Who::PassThrough, Who::Gateway] {
+        for body in [plain(), streamed(WORDS, 0)] {
+            let shot = stand.shot(who, &body);
+            let outcome = load::closed_loop(&shot, CONNECTIONS, WARM_UP / 2).await;
+            faultless(who, &outcome);
+        }
+    }
 }
 
 /// Requests a second and processor time of each, one connection and many. Returns the gateway's rate.

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
 async fn run(chosen: &[String]) {
     let is_chosen = |name: &str| chosen.iter().any(|chosen| chosen == name);
     let stand = Stand::start().await;
+    parts::warm_up(&stand).await;
     let (began, before, own) = (Instant::now(), busy(), stand.own_cpu());
     if is_chosen("throughput") || is_chosen("latency") {
         let rate = parts::throughput(&stand).await;
@@ -56,11 +57,11 @@ async fn run(chosen: &[String]) {
     if is_chosen("streams") {
         parts::streams(&stand).await;
     }
-    if is_chosen("crowds") {
-        parts::crowds(&stand).await;
-    }
     if is_chosen("queue") {
         parts::queue(&stand).await;
+    }
+    if is_chosen("crowds") {
+        parts::crowds(&stand).await;
     }
     if is_chosen("wake-ups") {
         parts::wake_ups(&stand).await;

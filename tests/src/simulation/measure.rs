@@ -49,6 +49,8 @@ pub struct Figures {
     pub late_ms: [u64; 2],
     /// Deaths of the object.
     pub deaths: u64,
+    /// Requests that used a permit granted ahead; of the whole run.
+    pub went_ahead: u64,
     /// Requests that went upstream twice for one permit.
     pub doubled: u64,
     /// Requests of which a client never heard again.
@@ -93,6 +95,7 @@ pub(super) fn figures(
             [quantile(&late, 0.99), quantile(&late, 1.0)]
         },
         deaths: world.deaths.len() as u64,
+        went_ahead: world.went_ahead,
         doubled: world.doubled,
         ..of_app(scenario, world, None)
     };
@@ -157,6 +160,7 @@ fn of_app(scenario: &Scenario, world: &World<'_>, app: Option<&'static str>) -> 
         refused_clients: count(&[Outcome::TooManyRequests]),
         late_ms: [0, 0],
         deaths: 0,
+        went_ahead: 0,
         doubled: 0,
         unanswered: own().filter(|request| request.outcome.is_none()).count() as u64,
         leftovers: 0,

@@ -61,6 +61,17 @@ impl Network {
         }
     }
 
+    /// One isolate close by: what is under way for the longest has, with the 100 ms for which a permit granted
+    /// ahead may be used, still less spread than the guard.
+    pub fn one() -> Self {
+        Self {
+            isolates: 1,
+            object: way(1_000, 0, 1_000, 20_000),
+            provider: way(5_000, 0, 3_000, 30_000),
+            ..Self::near()
+        }
+    }
+
     /// Six isolates on two continents whose delays differ by far more than the core's guard.
     pub fn far() -> Self {
         Self {

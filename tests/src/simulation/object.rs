@@ -13,33 +13,44 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use admission::protocol::{
-    Accepted, Acquire, AcquireAnswer, AdmissionFacts, Grant, Refusal, Settle, SettleOutcome,
-    TicketId,
+    Accepted, Acquire, AcquireAnswer, AdmissionFacts, Ask, Batch, Block, Grant, Refusal, Settle,
+    SettleOutcome, TicketId, Unused,
 };
 use admission::{Acquired, Admission, Commit, Event, Instant, State};
 
 use super::order::Judge;
 use super::storage::Storage;
-use super::{WINDOW, instant, request_of, ticket, time};
+use super::{WINDOW, instant, time};
 
 /// What a Worker asks the object.
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
-    /// For a permit.
-    Acquire(Box<Acquire>),
+    /// For a permit, and for others ahead.
+    Acquire(Box<Acquire>, Option<Asking>),
     /// To end one.
     Settle(Settle),
     /// To note that the provider took a probing request on.
     Accepted(Accepted),
     /// To forget a waiter.
     Cancel(TicketId),
+    /// What became of permits granted ahead.
+    Words(Batch),
+}
+
+/// A question for permits ahead.
+#[derive(Clone, Debug)]
+pub(super) struct Asking {
+    /// The question.
+    pub ask: Ask,
+    /// An earlier call may have been heard.
+    pub was_repeated: bool,
 }
 
 /// What the object says.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// To an acquire.
-    Acquired(AcquireAnswer),
+    Acquired(AcquireAnswer, Option<Box<Block>>),
     /// To anything else.
     Done,
 }
@@ -60,6 +71,10 @@ pub(super) struct Object {
     storage: Storage,
     parked: BTreeMap<usize, u64>,
     armed: Option<Duration>,
+    /// The requests whose permit was granted ahead, by its ticket, as far as they were heard of.
+    named: BTreeMap<TicketId, usize>,
+    /// Permits were granted ahead that are not durable yet.
+    has_lent: bool,
     answers: Vec<Answer>,
     /// Settlements to be acknowledged when they are written.
     settled: Vec<u64>,
@@ -71,11 +86,21 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// A call arrives.
-    pub(super) fn receive(&mut self, call: u64, operation: &Operation, now: Duration) {
+    /// A call of a request arrives.
+    pub(super) fn receive(
+        &mut self,
+        call: u64,
+        request: usize,
+        operation: &Operation,
+        now: Duration,
+    ) {
         let at = instant(now);
         match operation {
-            Operation::Acquire(acquire) => self.acquire(call, acquire, at),
+            Operation::Acquire(acquire, asking) => {
+                self.named.insert(acquire.ticket.clone(), request);
+                let ask = asking.as_ref().map(|asking| &asking.ask);
+                self.acquire(call, acquire, ask, at);
+            }
             Operation::Settle(settle) => {
                 self.core.settle(settle, at);
                 self.settled.push(call);
@@ -85,9 +110,18 @@ impl Object {
                 self.answer(call, Reply::Done);
             }
             Operation::Cancel(ticket) => {
-                self.parked.remove(&request_of(ticket));
+                self.parked.remove(&request);
                 self.core.cancel(ticket, at);
                 self.answer(call, Reply::Done);
+            }
+            Operation::Words(batch) => {
+                for ticket in &batch.uses {
+                    self.core.used(ticket, at);
+                }
+                for ticket in batch.unused.iter().flat_map(Unused::tickets) {
+                    self.core.take_back(&ticket, at);
+                }
+                self.settled.push(call);
             }
         }
         self.deliver(at, None);
@@ -103,11 +137,15 @@ impl Object {
 
     /// How soon the core wants its changes written.
     pub(super) fn needs_commit(&self) -> Commit {
-        self.core.needs_commit()
+        match self.core.needs_commit() {
+            Commit::Soon if self.has_lent => Commit::Now,
+            needed => needed,
+        }
     }
 
     /// Writes what changed; durable after `span`, and no answer leaves before that.
     pub(super) fn commit(&mut self, now: Duration, span: Duration) {
+        self.has_lent = false;
         let changes = self.core.take_changes();
         let sequence = changes.sequence;
         self.gate = self.storage.write(changes, now, span);
@@ -152,6 +190,7 @@ impl Object {
     pub(super) fn crash(&mut self, now: Duration) -> (State, Vec<u64>) {
         self.core = Admission::new();
         self.armed = None;
+        self.has_lent = false;
         self.answers.clear();
         self.gate = Duration::ZERO;
         let parked = std::mem::take(&mut self.parked).into_values();
@@ -159,9 +198,13 @@ impl Object {
         let state = self.storage.crash(now);
         let waiters = state.waiters.iter().map(|row| &row.ticket);
         let leases = state.leases.iter().map(|row| &row.ticket);
-        let known: BTreeSet<&String> = waiters.chain(leases).collect();
-        self.judge
-            .restarted(|request| known.contains(&String::from(ticket(request))));
+        let known: BTreeSet<&str> = waiters.chain(leases).map(String::as_str).collect();
+        let known = self
+            .named
+            .iter()
+            .filter(|(ticket, _)| known.contains(ticket.as_str()));
+        let known: BTreeSet<usize> = known.map(|(_, request)| *request).collect();
+        self.judge.restarted(|request| known.contains(&request));
         (state, calls)
     }
 
@@ -182,11 +225,14 @@ impl Object {
 
     /// Takes a request in. What the core did meanwhile for others comes before it or after it, as
     /// the core had it: the window's remainder, which every answer tells, shrinks with every grant.
-    fn acquire(&mut self, call: u64, acquire: &Acquire, at: Instant) {
-        let request = request_of(&acquire.ticket);
+    fn acquire(&mut self, call: u64, acquire: &Acquire, ask: Option<&Ask>, at: Instant) {
+        let request = self.named[&acquire.ticket];
         let arrival = acquire.arrival.unwrap_or(at).min(at);
         self.parked.remove(&request);
         let acquired = self.core.acquire(acquire.clone(), at);
+        let ask = ask.filter(|_| matches!(acquired, Acquired::Granted(_)));
+        let block = ask.and_then(|ask| self.core.grant_ahead(ask, at));
+        self.has_lent |= block.is_some();
         let mut events: VecDeque<Event> = iter::from_fn(|| self.core.poll_event()).collect();
         let is_earlier = |event: &Event| match (event, &acquired) {
             (Event::Granted { grant, .. }, Acquired::Granted(own)) => {
@@ -200,7 +246,7 @@ impl Object {
         }
         self.judge.enters(request, arrival);
         match acquired {
-            Acquired::Granted(grant) => self.granted(call, request, grant),
+            Acquired::Granted(grant) => self.granted(call, request, grant, block),
             Acquired::Refused(refusal) => self.refused(call, request, refusal),
             Acquired::Queued { .. } => {
                 self.parked.insert(request, call);
@@ -225,16 +271,16 @@ impl Object {
                     let late = at.saturating_since(due);
                     self.lateness.push(late.as_millis() as u64);
                 }
-                let request = request_of(&ticket);
+                let request = self.named[&ticket];
                 match self.parked.remove(&request) {
-                    Some(call) => self.granted(call, request, grant),
+                    Some(call) => self.granted(call, request, grant, None),
                     None => self.give_back(ticket, at),
                 }
             }
             Event::Refused {
                 ticket, refusal, ..
             } => {
-                let request = request_of(&ticket);
+                let request = self.named[&ticket];
                 self.judge.leaves(request);
                 if let Some(call) = self.parked.remove(&request) {
                     self.refused(call, request, refusal);
@@ -244,19 +290,20 @@ impl Object {
         }
     }
 
-    fn granted(&mut self, call: u64, request: usize, grant: Grant) {
+    fn granted(&mut self, call: u64, request: usize, grant: Grant, block: Option<Block>) {
         self.judge.granted(request);
-        self.answer(call, Reply::Acquired(AcquireAnswer::Granted(grant)));
+        let answer = AcquireAnswer::Granted(grant);
+        self.answer(call, Reply::Acquired(answer, block.map(Box::new)));
     }
 
     fn refused(&mut self, call: u64, request: usize, refusal: Refusal) {
         self.judge.leaves(request);
-        self.answer(call, Reply::Acquired(AcquireAnswer::Refused(refusal)));
+        self.answer(call, Reply::Acquired(AcquireAnswer::Refused(refusal), None));
     }
 
     /// A permit that nobody waits for any more.
     fn give_back(&mut self, ticket: TicketId, at: Instant) {
-        self.judge.leaves(request_of(&ticket));
+        self.judge.leaves(self.named[&ticket]);
         let settle = Settle::new(ticket, SettleOutcome::NotSent);
         self.core.settle(&settle, at);
     }

@@ -62,6 +62,9 @@ pub struct Scenario {
 /// Requests per minute in most runs: ten a second, one for each bucket of the core's window.
 const RPM: u64 = 600;
 
+/// Requests per minute where traffic is dense: 200 a second, from one isolate.
+const DENSE_RPM: u64 = 12_000;
+
 /// Tokens of the requests whose size is always the same.
 const TOKENS: u64 = 500;
 
@@ -81,6 +84,7 @@ impl Scenario {
         vec![
             exact(),
             exact_mixed(),
+            dense(),
             chat(),
             long_answers(),
             bursts(),
@@ -113,6 +117,7 @@ impl Scenario {
             restarts_in_mid_burst(),
             restarts("restarts, chat", 45, chat()),
             restarts("restarts, 20 slots", 45, slow()),
+            restarts("dense, restarts", 7, dense()),
             vanishing(),
             beyond_the_guard(),
             beyond_what_is_learnt(),
@@ -192,6 +197,42 @@ fn exact_mixed() -> Scenario {
     }];
     let limits = limits(None, Some(RPM * TOKENS));
     Scenario::new("saturation, exact, mixed sizes", limits, apps)
+}
+
+/// Traffic so dense that permits are granted ahead for as long as less than half of a limit is used, from
+/// nothing to beyond the limits and back once a minute and a half.
+fn dense() -> Scenario {
+    let dense = |name, high| {
+        let arrivals = Arrivals::Diurnal {
+            low: 0.0,
+            high,
+            day: Duration::from_secs(90),
+        };
+        let sizes = Sizes::Exact {
+            prompt_min: 50,
+            prompt_max: 750,
+            output: 100,
+        };
+        let pace = Pace {
+            first: Duration::from_millis(20),
+            first_jitter: Duration::from_millis(15),
+            token: Duration::from_millis(1),
+        };
+        App {
+            sizes,
+            pace,
+            ..app(name, arrivals)
+        }
+    };
+    let limits = limits(Some(DENSE_RPM), Some(DENSE_RPM * TOKENS));
+    let apps = vec![
+        dense("app", DENSE_RPM as f64 * 1.5),
+        dense("app", DENSE_RPM as f64 * 0.7),
+    ];
+    Scenario {
+        network: Network::one(),
+        ..Scenario::new("dense, 0 to 220 %", limits, apps)
+    }
 }
 
 /// A chat as providers publish them: prompts several times as long as answers, both long-tailed.

@@ -10,8 +10,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use admission::Instant;
-use admission::protocol::RefusalReason;
+use admission::protocol::{BlockId, RefusalReason, TicketId};
 use admission::{COMMIT_INTERVAL, Commit, State};
+use gateway::pool::Pool;
 
 use super::agenda::Agenda;
 use super::chance::Chance;
@@ -51,6 +52,9 @@ pub(super) struct Request {
     attempts_sent: u32,
     record: Option<usize>,
     gone: bool,
+    ticket: TicketId,
+    /// Its permit was granted ahead.
+    is_ahead: bool,
     is_probe: bool,
     /// From the client's request to its permit, or to its refusal.
     pub wait: Duration,
@@ -94,6 +98,11 @@ enum Event {
     Leave {
         request: usize,
     },
+    /// Something may be due to be told of a block that a request brought.
+    Attend {
+        request: usize,
+        id: BlockId,
+    },
     Commit {
         life: usize,
     },
@@ -115,6 +124,10 @@ pub(super) struct World<'a> {
     pub requests: Vec<Request>,
     calls: BTreeMap<u64, (usize, Operation)>,
     calls_made: u64,
+    /// What each isolate holds of permits granted ahead.
+    pools: Vec<Pool>,
+    /// Requests that used such a one.
+    pub went_ahead: u64,
     /// Requests that went upstream twice for one permit.
     pub doubled: u64,
     /// Deaths of the object, in their order; the next life has the number of them.
@@ -135,6 +148,10 @@ impl<'a> World<'a> {
             requests: Vec::new(),
             calls: BTreeMap::new(),
             calls_made: 0,
+            pools: (0..scenario.network.isolates)
+                .map(|_| Pool::default())
+                .collect(),
+            went_ahead: 0,
             doubled: 0,
             deaths: Vec::new(),
             up_at: Duration::ZERO,
@@ -192,6 +209,7 @@ impl<'a> World<'a> {
             Event::Body { request } => self.body_ends(request),
             Event::End { request } => self.end(request, until),
             Event::Leave { request } => self.leave(request, until),
+            Event::Attend { request, id } => self.attend(request, id),
             Event::Commit { life } => {
                 if life == self.life() {
                     self.commit_group();
@@ -214,10 +232,10 @@ impl<'a> World<'a> {
             self.agenda.at(self.up_at, Event::Call(call));
             return;
         }
-        let Some((_, operation)) = self.calls.get(&call) else {
+        let Some((request, operation)) = self.calls.get(&call) else {
             return;
         };
-        self.object.receive(call, operation, now);
+        self.object.receive(call, *request, operation, now);
         self.after_step();
     }
 

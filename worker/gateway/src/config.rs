@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 mod freshness;
 mod key_cache;
 
-pub use freshness::{FAILURE_AGE_MAX, FRESH_AGE_MAX, Freshness, STALE_AGE_MAX};
+pub use freshness::{FAILURE_AGE_MAX, FRESH_AGE_MAX, Freshness, REFRESH_AGE_MAX, STALE_AGE_MAX};
 pub use key_cache::{KEY_CACHE_LEN_MAX, KeyCache, Lookup};
 
 /// How long after the server's own timeout a permit stays leased: longer than any answer streams in practice,

@@ -69,10 +69,11 @@ impl Entry {
 /// What the Worker knows of a request before it has a permit. One letter a field: it travels in a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Request id.
-    #[serde(rename = "r")]
+    /// Request id; empty = the permit was granted ahead, and its ticket becomes the id of the request that uses it.
+    #[serde(rename = "r", default, skip_serializing_if = "String::is_empty")]
     pub request_id: String,
-    /// When it arrived at the gateway, in milliseconds since the Unix epoch.
+    /// When it arrived at the gateway, in milliseconds since the Unix epoch; of a permit granted ahead, when it
+    /// was asked for.
     #[serde(rename = "s")]
     pub started_at: u64,
     /// The calling application.
@@ -145,6 +146,9 @@ pub struct Answered {
     /// How often the request was sent upstream.
     #[serde(rename = "n", default)]
     pub attempts: u64,
+    /// When the request arrived, where its permit was granted ahead; in milliseconds since the Unix epoch.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
 }
 
 impl Asked {
@@ -156,9 +160,14 @@ impl Asked {
     }
 
     fn row(self, ticket: &TicketId) -> LogRow {
+        let ticket = ticket.as_str().to_owned();
+        let request_id = match self.request_id {
+            none if none.is_empty() => ticket.clone(),
+            own => own,
+        };
         LogRow {
-            ticket: ticket.as_str().to_owned(),
-            request_id: self.request_id,
+            ticket,
+            request_id,
             started_at: self.started_at,
             app: self.app,
             key_id: self.key_id,
@@ -221,6 +230,7 @@ pub fn settled(
         total_ms: answered.total_ms,
         overhead_ms: answered.overhead_ms,
         attempts: answered.attempts,
+        started_at: answered.started_at.unwrap_or(row.started_at),
         ..row
     })
 }

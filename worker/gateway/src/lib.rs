@@ -33,6 +33,7 @@ pub mod observer;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod overflow;
+pub mod pool;
 pub mod progress;
 pub mod redact;
 pub mod retry;
@@ -45,5 +46,6 @@ pub mod settings;
 pub mod settlement;
 pub mod sql;
 pub mod sse;
+pub mod tail;
 pub mod upstream;
 pub mod usage;

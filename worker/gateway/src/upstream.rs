@@ -136,17 +136,25 @@ impl<'a> UpstreamRequest<'a> {
     }
 }
 
+/// Up to this length an answer that is no stream is passed on as a whole: most are far shorter, and the
+/// network brings it in a piece or two.
+pub const WHOLE_BYTES_MAX: u64 = 64 * 1024;
+
 /// How long after calling `fetch` a Worker looks at the clock again. In an isolate that is not overfull the
 /// request is on its way long before; in one that is, this timer is late as well, and shows it.
 pub const SENDING_WATCHED: Duration = Duration::from_millis(25);
 
 /// Whether so much time has passed since the grant that the limiter must count the request from now
 /// on. A Worker that is busy with hundreds of requests comes to send one long after it was granted.
-/// Where no limit counts in the window, nothing depends on it.
 #[must_use]
 pub fn is_sent_late(permit: &Permit, server: &Server, now: Instant) -> bool {
-    let is_counted = server.rpm_limit.is_some() || server.tpm_limit.is_some();
-    is_counted && now.saturating_since(permit.granted_at()) > SEND_DELAY_MAX
+    is_counted(server) && now.saturating_since(permit.granted_at()) > SEND_DELAY_MAX
+}
+
+/// Whether a limit of the server counts in the window; without one nothing depends on when a request leaves.
+#[must_use]
+pub const fn is_counted(server: &Server) -> bool {
+    server.rpm_limit.is_some() || server.tpm_limit.is_some()
 }
 
 /// `{base_url}{path without /v1}`.

@@ -219,6 +219,7 @@ impl Admission {
             place: waiter.place,
             demand: waiter.demand,
             probe: charge.probe,
+            ahead: false,
             stored: false,
         };
         let grant = self.grant_again(&lease);
@@ -272,7 +273,7 @@ impl Admission {
         self.estimator.expected_tokens(demand)
     }
 
-    fn facts(&self, position: u64, wait: Duration) -> AdmissionFacts {
+    pub(super) fn facts(&self, position: u64, wait: Duration) -> AdmissionFacts {
         let (requests, tokens) = self.limiter.budgets(self.now);
         AdmissionFacts {
             position,

@@ -6,6 +6,7 @@
 //! At every instant that could matter it does what the rules say for that instant, in order. What
 //! is durable it keeps as a copy of itself.
 
+mod ahead;
 mod durable;
 mod probing;
 mod rules;
@@ -71,6 +72,7 @@ struct Lease {
     sequence: u64,
     demand: Demand,
     probe: Option<Kind>,
+    ahead: bool,
 }
 
 impl Lease {
@@ -176,7 +178,9 @@ impl Model {
             }
             self.leases.remove(index);
             if settle.outcome == SettleOutcome::Completed {
-                self.usage.learn(&lease.demand, settle, self.now);
+                let mut demand = lease.demand.clone();
+                demand.bytes = settle.prompt_bytes.unwrap_or(demand.bytes);
+                self.usage.learn(&demand, settle, self.now);
             }
         }
         self.run_now();

@@ -4,7 +4,7 @@
 //! alone that no window and no concurrency is over the limit, that nobody overtakes, and that no
 //! permit is doubled or lost.
 
-use crate::protocol::{Acquire, Limits, Settle, SettleOutcome, TicketId};
+use crate::protocol::{Acquire, Grant, Limits, Settle, SettleOutcome, TicketId};
 use crate::time::Instant;
 use crate::{Acquired, Event, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,9 @@ pub(crate) enum Call {
     Settle(Settle, bool),
     Cancel(TicketId, bool),
     SentLate(TicketId, bool),
+    /// Permits ahead, and whether there were any.
+    Ahead(Vec<Grant>, bool),
+    TakenBack(TicketId, bool),
     Other,
 }
 
@@ -142,6 +145,10 @@ impl Outsider {
         if let Call::Settle(settle, known) = call {
             self.settle(settle, *known);
         }
+        if let Call::TakenBack(ticket, true) = call {
+            self.sent[self.out[ticket]].refunded = true;
+            self.end(ticket);
+        }
         for (ticket, (order, _)) in &self.waiting {
             let Some(order) = order.filter(|_| before.contains_key(ticket)) else {
                 continue;
@@ -191,6 +198,16 @@ impl Outsider {
         now: Instant,
         sent: &dyn Fn(Instant, u64, u32) -> Sent,
     ) -> Option<Order> {
+        if let Call::Ahead(grants, _) = call {
+            for grant in grants {
+                let (ticket, at) = (grant.permit.ticket(), grant.permit.granted_at());
+                // The same question again has the same answer.
+                if !self.out.contains_key(ticket) {
+                    self.lost.remove(ticket);
+                    self.send(ticket, sent(at, grant.permit.reserved_tokens(), 0));
+                }
+            }
+        }
         let Call::Acquire(request, acquired) = call else {
             if let Call::Cancel(ticket, known) = call {
                 let ghost = self.ghosts.contains(ticket);

@@ -183,6 +183,9 @@ struct AnswerLine {
     ts: Option<u64>,
     #[serde(default)]
     c: u64,
+    /// Permits granted ahead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    a: Option<u64>,
 }
 
 impl AcquireAnswer {
@@ -208,7 +211,10 @@ impl AcquireAnswer {
     /// Reads a line. Required are the kind (`s`), and the ticket (`t`) and grant instant (`g`) of
     /// a grant, or the reason (`x`) of a refusal.
     pub fn decode(line: &str) -> Result<Self, DecodeError> {
-        let wire: AnswerLine = read(line)?;
+        Self::of(read(line)?)
+    }
+
+    fn of(wire: AnswerLine) -> Result<Self, DecodeError> {
         check_version(wire.v)?;
         let missing = |field: &str| DecodeError::Malformed(format!("missing field `{field}`"));
         let admission = wire.facts();
@@ -231,6 +237,34 @@ impl AcquireAnswer {
     }
 }
 
+/// So many permits granted ahead, as a grant that belongs to nobody.
+pub(super) fn block_line(
+    count: u64,
+    reserved_tokens: u64,
+    granted_at: Instant,
+    facts: &AdmissionFacts,
+) -> String {
+    write(&AnswerLine {
+        t: Some(String::from("-")),
+        k: Some(reserved_tokens),
+        g: Some(granted_at.as_millis()),
+        a: Some(count),
+        ..AnswerLine::new(Kind::Granted, facts)
+    })
+}
+
+/// How many permits a line grants ahead, and the grant that they were granted with. `None` if it speaks of none.
+pub(super) fn read_block(line: &str) -> Result<Option<(u64, AcquireAnswer)>, DecodeError> {
+    #[derive(Deserialize)]
+    struct CountLine {
+        a: Option<u64>,
+    }
+    let Some(count) = read::<CountLine>(line)?.a else {
+        return Ok(None);
+    };
+    Ok(Some((count, AcquireAnswer::of(read(line)?)?)))
+}
+
 impl AnswerLine {
     fn new(kind: Kind, facts: &AdmissionFacts) -> Self {
         Self {
@@ -251,6 +285,7 @@ impl AnswerLine {
             tr: facts.tokens.map(|budget| budget.remaining),
             ts: facts.tokens.map(|budget| millis(budget.reset)),
             c: facts.config_version,
+            a: None,
         }
     }
 

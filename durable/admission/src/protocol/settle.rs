@@ -30,6 +30,9 @@ pub enum SettleOutcome {
     UpstreamRefused,
 }
 
+/// Most settlements of one message: 20 ms of 3,200 requests a second.
+pub const SETTLES_LEN_MAX: usize = 64;
+
 /// Ends a permit: its slot is free, its reservation becomes the actual usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settle {
@@ -41,6 +44,8 @@ pub struct Settle {
     pub prompt_tokens: Option<u64>,
     /// Output tokens among them; teaches the estimate of later requests.
     pub completion_tokens: Option<u64>,
+    /// Bytes of the request body, where the permit was granted ahead and could not know them.
+    pub prompt_bytes: Option<u64>,
     /// For how long the upstream that refused it does not want to be asked again.
     pub pause: Option<Duration>,
     /// What became of it.
@@ -83,6 +88,8 @@ struct SettleLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     c: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    b: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     z: Option<u64>,
     #[serde(default)]
     o: SettleOutcome,
@@ -122,6 +129,7 @@ impl Settle {
             tokens: None,
             prompt_tokens: None,
             completion_tokens: None,
+            prompt_bytes: None,
             pause: None,
             outcome,
             note: String::new(),
@@ -137,6 +145,7 @@ impl Settle {
             k: self.tokens,
             p: self.prompt_tokens,
             c: self.completion_tokens,
+            b: self.prompt_bytes,
             z: self.pause.map(millis),
             o: self.outcome,
             j: note_within_bound(&self.note),
@@ -153,6 +162,7 @@ impl Settle {
             tokens: wire.k,
             prompt_tokens: wire.p,
             completion_tokens: wire.c,
+            prompt_bytes: wire.b,
             pause: wire.z.map(Duration::from_millis),
             outcome: wire.o,
             note: wire.j,

@@ -34,6 +34,8 @@ impl World<'_> {
             attempts_sent: 0,
             record: None,
             gone: false,
+            ticket: ticket(request),
+            is_ahead: false,
             is_probe: false,
             wait: Duration::ZERO,
             outcome: None,
@@ -42,8 +44,7 @@ impl World<'_> {
             let patience = self.chance.exponential(self.scenario.faults.leave_after);
             self.agenda.after(patience, Event::Leave { request });
         }
-        let acquire = self.acquire(request, None);
-        self.call(request, Operation::Acquire(acquire));
+        self.enter(request);
     }
 
     pub(super) fn leave(&mut self, request: usize, until: Duration) {
@@ -53,7 +54,7 @@ impl World<'_> {
         let was_sent = self.requests[request].record;
         self.requests[request].gone = true;
         self.finish(request, Outcome::Gone, until);
-        let ticket = ticket(request);
+        let ticket = self.requests[request].ticket.clone();
         if let Some(record) = was_sent {
             // The connection closes: what was generated so far is what the provider counts.
             let size = self.requests[request].size;

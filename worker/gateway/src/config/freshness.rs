@@ -19,6 +19,9 @@ pub const STALE_AGE_MAX: Duration = Duration::from_secs(5);
 /// requests in an outage one at a time waits for it, beside.
 pub const FAILURE_AGE_MAX: Duration = Duration::from_secs(5);
 
+/// A refresh that was started longer ago than this belongs to a request that died with it.
+pub const REFRESH_AGE_MAX: Duration = Duration::from_secs(6);
+
 /// How a piece of configuration may be used, by its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use admission::time::Instant;
 
-use super::{Freshness, KeyRecord};
+use super::{Freshness, KeyRecord, REFRESH_AGE_MAX};
 use crate::auth::KeyDigest;
 
 /// Entries of one isolate: about 3 MB at 300 bytes each, far below the isolate's 128 MB.
@@ -47,6 +47,8 @@ pub struct KeyCache {
 struct Entry {
     record: Option<KeyRecord>,
     loaded_at: Instant,
+    /// When somebody last began to look it up beside.
+    asked_at: Option<Instant>,
     rank: u64,
 }
 
@@ -90,6 +92,19 @@ impl KeyCache {
         }
     }
 
+    /// Whether a stale answer is to be looked up again now: not while another request does so.
+    pub fn begin_refresh(&mut self, digest: &KeyDigest, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(digest) else {
+            return true;
+        };
+        let runs = |asked_at: Instant| now.saturating_since(asked_at) < REFRESH_AGE_MAX;
+        if entry.asked_at.is_some_and(runs) {
+            return false;
+        }
+        entry.asked_at = Some(now);
+        true
+    }
+
     /// Remembers what storage said at `now`.
     pub fn insert(&mut self, digest: KeyDigest, record: Option<KeyRecord>, now: Instant) {
         self.remove(&digest);
@@ -109,6 +124,7 @@ impl KeyCache {
             Entry {
                 record,
                 loaded_at: now,
+                asked_at: None,
                 rank,
             },
         );
@@ -162,6 +178,23 @@ mod tests {
 
     fn at(ms: u64) -> Instant {
         Instant::from_millis(ms)
+    }
+
+    #[test]
+    fn a_stale_answer_is_looked_up_by_one_request_at_a_time() {
+        let mut cache = KeyCache::new();
+        let digest = KeyDigest::of("a");
+        assert!(
+            cache.begin_refresh(&digest, at(0)),
+            "nothing is known of it"
+        );
+        cache.insert(digest, None, at(0));
+        assert!(cache.begin_refresh(&digest, at(2_000)));
+        assert!(!cache.begin_refresh(&digest, at(2_001)));
+        // Whoever began has died with its request.
+        assert!(cache.begin_refresh(&digest, at(8_000)));
+        cache.insert(digest, None, at(8_010));
+        assert!(cache.begin_refresh(&digest, at(10_010)));
     }
 
     #[test]

@@ -214,3 +214,43 @@ fn the_row_of_a_cancelled_waiter_is_held_only_while_its_call_may_come_back() {
     assert!(!held(RefusalReason::QueueTimeout, false));
     assert!(!Entry::from(LogRow::default()).is_held());
 }
+
+/// What is noted of a permit before anybody knows which request will use it.
+fn ahead() -> Ended {
+    let note = Asked {
+        request_id: String::new(),
+        ..asked()
+    };
+    assert!(!note.note().contains("\"r\""));
+    Ended {
+        note: note.note(),
+        attempt: 0,
+        position: 0,
+        wait: Duration::ZERO,
+        reserved_tokens: 700,
+    }
+}
+
+#[test]
+fn the_ticket_of_a_permit_granted_ahead_is_the_id_of_the_request_that_used_it() {
+    let answered = Answered {
+        status: 200,
+        total_ms: 9,
+        started_at: Some(1_700_000_000_070),
+        ..Answered::default()
+    };
+    let outcome = SettleOutcome::Completed;
+    let row = settled(&ticket(), &ahead(), outcome, &answered.note(), NOW).unwrap();
+    assert_eq!((&*row.request_id, &*row.ticket), ("ticket-1", "ticket-1"));
+    assert_eq!((row.started_at, row.total_ms), (1_700_000_000_070, 9));
+    assert_eq!((row.queue_position, row.queue_wait_ms), (0, 0));
+}
+
+#[test]
+fn a_permit_granted_ahead_of_which_nobody_says_anything_leaves_an_honest_row() {
+    let row = expired(&ticket(), &ahead(), NOW).unwrap();
+    assert_eq!(row.request_id, "ticket-1");
+    assert_eq!(row.usage_source, UsageSource::Reserved);
+    assert_eq!((&*row.app, &*row.model), ("shop", "gpt"));
+    assert_eq!((row.total_tokens, row.status), (700, CLIENT_GONE));
+}

@@ -268,6 +268,7 @@ impl Model {
             sequence: waiter.sequence,
             demand: waiter.demand.clone(),
             probe: self.probe_granted(at),
+            ahead: false,
         };
         self.durable.granted(1, lease.reserved);
         self.durable.granted_at(self.now);
