@@ -49,6 +49,8 @@ async fn reset_of_an_idle_limiter_keeps_its_window() {
     stage.chat().send().await.expect(200);
     stage.idle().await;
     stage.reset_limiter().await;
+    // A settlement that was not durable yet is repeated.
+    stage.idle().await;
     let live = stage.live().await;
     counted(&live, 1, TOKENS);
     let row = only_row(stage.gateway, &stage.server).await;
