@@ -33,7 +33,7 @@ const EACH: usize = 8;
 const WAVES_MAX: usize = 30;
 
 /// Bound of everything that has to come to its end: leases of 6 s, rows that are moved a second later.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// What the permits of one block have in common, of 36 characters.
 const BLOCK_LEN: usize = 32;
@@ -179,9 +179,9 @@ async fn an_orderly_stop_amid_dense_traffic_invents_no_row() {
     let gateway = serve().state(state.path()).start().await;
     let key = gateway.key("ahead").create().await;
     let (ids, server_id) = {
-        let stage = stage(&gateway, &key).await;
-        let ids = dense(|| stage.chat()).await;
-        (ids, stage.server.id.clone())
+        let before = stage(&gateway, &key).await;
+        let ids = dense(|| before.chat()).await;
+        (ids, before.server.id.clone())
     };
     // Permits are here that nobody uses.
     gateway.stop(Signal::SIGTERM, SETTLED).await;
