@@ -28,7 +28,9 @@ export function readOptions(environment) {
     if (!["", "0", "1"].includes(value)) throw new Refused(`${name} is ${value}; it must be 1 or 0`);
     return value === "1";
   };
-  const name = environment.ENV ?? "";
+  const dryRun = on("DRY_RUN");
+  // A rehearsal changes nothing, so it needs no choice.
+  const name = environment.ENV || (dryRun ? "staging" : "");
   if (!ENVIRONMENTS.includes(name)) {
     const told = name ? `ENV is ${name}` : "ENV is not given";
     throw new Refused(`${told}; say which environment is meant: ENV=${ENVIRONMENTS.join(" or ENV=")}`);
@@ -39,7 +41,7 @@ export function readOptions(environment) {
   }
   return {
     name,
-    dryRun: on("DRY_RUN"),
+    dryRun,
     yes: on("YES"),
     replace: new Set(replace),
     file: environment.FILE || "",

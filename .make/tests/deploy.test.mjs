@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { readOptions } from "../deployment.mjs";
 import { KEY, MIGRATIONS, OTHER_KEY, TOKEN, world } from "./world.mjs";
 
 const FILE = `ADMIN_TOKEN="${TOKEN}"\nVIEWER_TOKEN="a-viewer-token-of-a-test"\nENCRYPTION_KEY="${KEY}"\n`;
@@ -136,6 +137,14 @@ test("a smoke test waits for an address that does not answer yet, and for the ne
   const w = world(t, { gateway: { "/health": () => [(asked += 1) < 3 ? 404 : 200, "{}"] } });
   assert.equal(await w.run("deploy"), 0, w.said());
   assert.equal(asked, 3);
+});
+
+test("a dry run that names no environment is one of staging, and nothing else goes without a name", () => {
+  assert.equal(readOptions({ DRY_RUN: "1" }).name, "staging");
+  assert.equal(readOptions({ DRY_RUN: "1", ENV: "production" }).name, "production");
+  for (const environment of [{}, { DRY_RUN: "0" }, { DRY_RUN: "" }]) {
+    assert.throws(() => readOptions(environment), /ENV is not given/);
+  }
 });
 
 test("mistakes of the caller are refused before anything is asked", async (t) => {
