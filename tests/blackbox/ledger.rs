@@ -30,6 +30,8 @@ use clients::Told;
 use judge::Books;
 use kinds::Place;
 
+use crate::mix;
+
 pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![every_request_has_one_row_though_the_process_is_killed]
 }
@@ -164,7 +166,7 @@ async fn every_request_has_one_row_though_the_process_is_killed() {
         told,
         kills,
         seen: provider.ledger().chats(),
-        rows: rows(&gateway).await,
+        rows: mix::rows(&gateway).await,
     };
     println!(
         "{size:?}: requests {requests_took:?}, with their rows in D1 {:?}",
@@ -225,21 +227,6 @@ async fn lives(
         }
     }
     (gateway, kills)
-}
-
-/// The whole log.
-async fn rows(gateway: &Gateway) -> Vec<Value> {
-    let mut rows = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let path = format!("/api/logs?limit=500{cursor}");
-        let page = gateway.admin("GET", &path).send().await.expect(200).json();
-        rows.extend(page["items"].as_array().expect("items").iter().cloned());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return rows,
-        }
-    }
 }
 
 /// The cron adds up what the log says.
