@@ -158,6 +158,9 @@ async fn a_server_is_created_tested_changed_disabled_and_deleted_by_keys() {
     assert_eq!(servers(&gateway).await[0]["rpm_limit"], 60);
 
     hands.go("button", "Test connection").await;
+    // The words of the first test stand there until the second has ended.
+    let ended = "document.querySelector('.probe [aria-busy]') === null";
+    hands.0.until("the end of the second test", ended).await;
     hands.reads("Reached in").await;
     hands.go("button", "Add demo-large").await;
     hands.enter("textbox", "Requests per minute", "90").await;
