@@ -17,7 +17,7 @@ use gateway::journal::{ANSWER_WAIT_MAX, Entry, Moving};
 use gateway::log::{Detail, Event};
 use gateway::log_row::LogRow;
 use gateway::metrics::Counters;
-use gateway::sql::{self, JournalRow};
+use gateway::sql::{self, JournalLines};
 use worker::{D1Database, D1PreparedStatement, Delay, Error, Result};
 
 use crate::clock::now;
@@ -25,10 +25,15 @@ use crate::d1::prepare;
 use crate::log::print;
 use crate::storage::Storage;
 
-/// Rows of one statement: at 1 KiB at most each, half of what D1 takes.
+/// Rows of one batch: reading, bringing and deleting so many takes a few milliseconds, in which the object
+/// answers nobody.
+const BATCH_LEN: u64 = 100;
+/// Rows of one batch where many have gathered: at 1 KiB at most each, half of what D1 takes.
 const BATCH_LEN_MAX: u64 = 500;
-/// Batches of one alarm, so that it ends in time and calls are answered in between.
+/// Batches of one alarm, so that it ends in time.
 const BATCHES_MAX: u32 = 20;
+/// What lies between two batches, so that calls are answered.
+const BREATH: Duration = Duration::from_millis(4);
 
 /// See the module.
 pub(crate) struct Journal {
@@ -102,7 +107,8 @@ impl Journal {
         let rows = self.pending.take();
         if !rows.is_empty() {
             storage.put_journal(&rows)?;
-            self.count(rows.iter().filter(|entry| !entry.is_held()), storage)?;
+            let over = rows.iter().filter(|entry| !entry.is_held());
+            self.count(over.map(|entry| &entry.row), storage)?;
             let added = rows.len() as u64;
             self.stored.set(self.stored.get().saturating_add(added));
         }
@@ -110,14 +116,14 @@ impl Journal {
     }
 
     /// Counts rows, in this turn: those that are held when they leave, because they may be withdrawn.
-    fn count<'a>(&self, rows: impl Iterator<Item = &'a Entry>, storage: &Storage) -> Result<()> {
+    fn count<'a>(&self, rows: impl Iterator<Item = &'a LogRow>, storage: &Storage) -> Result<()> {
         let mut rows = rows.peekable();
         if rows.peek().is_none() {
             return Ok(());
         }
         let mut counters = self.counters.borrow_mut();
-        for entry in rows {
-            counters.add(&entry.row);
+        for row in rows {
+            counters.add(row);
         }
         storage.put_counters(&counters)
     }
@@ -146,13 +152,16 @@ impl Journal {
 
     async fn move_batches(&self, storage: &Storage, db: &D1Database) -> Result<()> {
         for _ in 0..BATCHES_MAX {
-            let batch = storage.journal_batch(BATCH_LEN_MAX, now())?;
-            if batch.is_empty() {
+            let batch = storage.journal_batch(batch_len(self.stored.get()), now())?;
+            let sequences: Vec<u64> = batch.rows().map(|row| row.sequence).collect();
+            if sequences.is_empty() {
                 break;
             }
             let entries = readable(&batch);
-            let rows: Vec<LogRow> = entries.iter().map(|entry| entry.row.clone()).collect();
-            let statements = sql::insert_logs(&rows, now());
+            let held = entries.iter().filter(|entry| entry.is_held());
+            let held: Vec<LogRow> = held.map(|entry| entry.row.clone()).collect();
+            let rows: Vec<LogRow> = entries.into_iter().map(|entry| entry.row).collect();
+            let statements = sql::insert_logs(&rows, now())?;
             let statements: Result<Vec<_>> = statements
                 .iter()
                 .map(|statement| prepare(db, statement))
@@ -161,14 +170,24 @@ impl Journal {
             if !statements.is_empty() {
                 insert(db, statements).await?;
             }
-            storage.delete_journal(&batch)?;
-            self.count(entries.iter().filter(|entry| entry.is_held()), storage)?;
-            let moved = batch.len() as u64;
+            storage.delete_journal(&sequences)?;
+            self.count(held.iter(), storage)?;
+            let moved = sequences.len() as u64;
             self.stored.set(self.stored.get().saturating_sub(moved));
+            Delay::from(BREATH).await;
         }
         // Rows that have replaced others were counted twice. Once an alarm, because it reads them all.
         self.stored.set(storage.journal_rows()?);
         Ok(())
+    }
+}
+
+/// Small batches while they keep up with what comes.
+fn batch_len(stored: u64) -> u64 {
+    if stored > BATCH_LEN.saturating_mul(BATCHES_MAX.into()) {
+        BATCH_LEN_MAX
+    } else {
+        BATCH_LEN
     }
 }
 
@@ -194,10 +213,10 @@ fn stored_counters(storage: &Storage) -> Result<Counters> {
 }
 
 /// A row that cannot be read can never be moved; it must not keep the others from it.
-fn readable(batch: &[JournalRow]) -> Vec<Entry> {
-    let mut entries = Vec::with_capacity(batch.len());
-    for row in batch {
-        match serde_json::from_str(&row.row) {
+fn readable(batch: &JournalLines) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for row in batch.rows() {
+        match Entry::decode(row.row) {
             Ok(entry) => entries.push(entry),
             Err(error) => print(&Event::JournalRowUnreadable {
                 detail: Detail::new(&error.to_string()),

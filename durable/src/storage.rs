@@ -8,9 +8,9 @@ use admission::protocol::TicketId;
 use admission::{Changes, Instant, State};
 use gateway::journal::Entry;
 use gateway::metrics::Counters;
-use gateway::sql::{self, AdmissionRow, CountersRow, JournalCount, JournalRow, Statement, Value};
+use gateway::sql::{self, AdmissionRow, CountersRow, JournalCount, JournalLines, Statement, Value};
 use serde::de::DeserializeOwned;
-use worker::{Result, SqlStorage, SqlStorageValue};
+use worker::{Error, Result, SqlStorage, SqlStorageValue};
 
 /// The database of one object.
 pub(crate) struct Storage {
@@ -64,13 +64,15 @@ impl Storage {
     }
 
     /// The oldest rows of the journal that may be moved.
-    pub(crate) fn journal_batch(&self, len_max: u64, now: Instant) -> Result<Vec<JournalRow>> {
-        self.rows(&sql::journal_batch(len_max, now))
+    pub(crate) fn journal_batch(&self, len_max: u64, now: Instant) -> Result<JournalLines> {
+        let batch: Vec<JournalLines> = self.rows(&sql::journal_batch(len_max, now))?;
+        let batch = batch.into_iter().next();
+        batch.ok_or_else(|| Error::RustError("an aggregate without a row".to_owned()))
     }
 
     /// Deletes rows of the journal.
-    pub(crate) fn delete_journal(&self, rows: &[JournalRow]) -> Result<()> {
-        self.run(&sql::delete_journal(rows))
+    pub(crate) fn delete_journal(&self, sequences: &[u64]) -> Result<()> {
+        self.run(&sql::delete_journal(sequences))
     }
 
     /// How many rows the journal has.

@@ -110,7 +110,7 @@ fn fill(state: &Path, rows: &[LogRow], stored_at: u64) {
         .expect("the database's file");
     let mut connection = Connection::open(file).expect("nobody else has it open");
     let transaction = connection.transaction().expect("a transaction");
-    for statement in insert_logs(rows, instant(stored_at)) {
+    for statement in insert_logs(rows, instant(stored_at)).expect("rows are JSON") {
         let params = statement.params.into_iter().map(|param| match param {
             Bound::Null => Sql::Null,
             Bound::Integer(integer) => Sql::Integer(integer),

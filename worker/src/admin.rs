@@ -204,7 +204,7 @@ async fn json_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
 async fn bounded_body(req: &Request) -> Result<Vec<u8>, GatewayError> {
     let announced = req.headers().get("content-length").ok().flatten();
     let check = gateway::admin_api::check_length;
-    let body = body::read(req, announced.as_deref(), check).await?;
+    let body = body::read(req.inner(), announced.as_deref(), check).await?;
     Ok(body.bytes)
 }
 

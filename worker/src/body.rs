@@ -7,8 +7,8 @@ use gateway::error::{ErrorCode, GatewayError};
 use gateway_durable::wait;
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
-use worker::web_sys::ReadableStreamDefaultReader;
-use worker::{Request, Response, ResponseBody};
+use worker::web_sys::{ReadableStreamDefaultReader, Request};
+use worker::{Response, ResponseBody};
 
 use crate::stream::read_chunk;
 
@@ -33,7 +33,7 @@ pub(crate) async fn read(
         Some(length) => match check(length) {
             Ok(()) => read_announced(req).await,
             Err(too_large) => {
-                if let Some(stream) = req.inner().body() {
+                if let Some(stream) = req.body() {
                     discard(&stream.get_reader().unchecked_into()).await;
                 }
                 Err(too_large)
@@ -44,7 +44,7 @@ pub(crate) async fn read(
 }
 
 async fn read_announced(req: &Request) -> Result<Body, GatewayError> {
-    let promise = req.inner().array_buffer().map_err(|error| broken(&error))?;
+    let promise = req.array_buffer().map_err(|error| broken(&error))?;
     let buffer = wait(&promise).await.map_err(|error| broken(&error))?;
     let handle = Uint8Array::new(&buffer);
     Ok(Body {
@@ -58,7 +58,7 @@ async fn read_chunked(
     check: impl Fn(u64) -> Result<(), GatewayError>,
 ) -> Result<Body, GatewayError> {
     let mut bytes = Vec::new();
-    if let Some(stream) = req.inner().body() {
+    if let Some(stream) = req.body() {
         let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
         while let Some(chunk) = read_chunk(&reader).await.map_err(|error| broken(&error))? {
             let length = u64::from(chunk.length()).saturating_add(bytes.len() as u64);

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, Shared, select};
 use gateway_durable::AbortListener;
-use worker::Request;
+use worker::web_sys::Request;
 
 /// Resolves when the client has gone away; never while it stays.
 pub(crate) struct ClientGone {
@@ -21,7 +21,7 @@ impl ClientGone {
     pub(crate) fn new(req: &Request) -> Self {
         let (sender, receiver) = oneshot::channel();
         let sender = RefCell::new(Some(sender));
-        let listener = AbortListener::new(req.inner().signal(), move || {
+        let listener = AbortListener::new(req.signal(), move || {
             if let Some(sender) = sender.take() {
                 // Nobody listens any more only when the exchange is over.
                 let _over = sender.send(());

@@ -29,7 +29,8 @@ use gateway::settlement::{self, ExchangeEnd};
 use gateway::tail::{self as tail_rules, Settlement};
 use gateway::upstream as rules;
 use gateway::usage::Observed;
-use worker::{Delay, Request, Response, Result};
+use worker::web_sys::{self, Request};
+use worker::{Delay, Result};
 
 use crate::admission_client::CallError;
 use crate::client::ClientGone;
@@ -103,7 +104,7 @@ impl Exchange {
         isolate: Rc<Isolate>,
         asked: Asked,
         trail: Trail,
-        answer: oneshot::Sender<Result<Response>>,
+        answer: oneshot::Sender<Result<web_sys::Response>>,
     ) -> Self {
         Self {
             gone: ClientGone::new(&req),

@@ -5,7 +5,7 @@
 
 use js_sys::{Array, JSON};
 use serde::{Serialize, Serializer};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use worker::{Headers, Result, web_sys};
 
 /// Names in lower case with their values, as the platform lists them. No value holds a line break.
@@ -17,6 +17,21 @@ pub(crate) fn read(headers: &Headers) -> Vec<(String, String)> {
 
 /// Headers of these names and values; a name that comes twice has both values.
 pub(crate) fn make<N: AsRef<str>, V: AsRef<str>>(fields: &[(N, V)]) -> Result<Headers> {
+    let fields = init(fields)?;
+    match fields.dyn_into() {
+        Ok(headers) => Ok(Headers(headers)),
+        Err(record) => {
+            let record = record.unchecked_ref();
+            Ok(Headers(web_sys::Headers::new_with_record_from_str_to_str(
+                record,
+            )?))
+        }
+    }
+}
+
+/// The same as what a request or an answer is made with: an object with a field each, or headers where a name
+/// comes twice.
+pub(crate) fn init<N: AsRef<str>, V: AsRef<str>>(fields: &[(N, V)]) -> Result<JsValue> {
     // The platform reads an object by itself, a list of pairs by way of JavaScript's iterators.
     let mut first = Map(Vec::with_capacity(fields.len()));
     let mut further = Vec::new();
@@ -28,12 +43,15 @@ pub(crate) fn make<N: AsRef<str>, V: AsRef<str>>(fields: &[(N, V)]) -> Result<He
             first.0.push((name, value));
         }
     }
-    let init = JSON::parse(&serde_json::to_string(&first)?)?;
-    let headers = web_sys::Headers::new_with_record_from_str_to_str(init.unchecked_ref())?;
+    let record = JSON::parse(&serde_json::to_string(&first)?)?;
+    if further.is_empty() {
+        return Ok(record);
+    }
+    let headers = web_sys::Headers::new_with_record_from_str_to_str(record.unchecked_ref())?;
     for (name, value) in further {
         headers.append(name, value)?;
     }
-    Ok(Headers(headers))
+    Ok(headers.into())
 }
 
 /// An object with its fields in this order; no name comes twice.

@@ -15,7 +15,8 @@ use gateway::hardening;
 use gateway::headers::RequestHeaders;
 use gateway::routes::{self, Route};
 use gateway::upstream::{header_text, rate_limit_headers};
-use worker::{Context, Env, Headers, Request, Response, Result};
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, Headers, Request, Response, Result, web_sys};
 
 use crate::clock::now;
 use crate::isolate::Isolate;
@@ -87,12 +88,13 @@ impl Trail {
         Ok(())
     }
 
-    /// The gateway's own headers beside these, in place of any that has the name of one of its own.
-    pub(crate) fn beside(&self, mut fields: Vec<(String, String)>) -> Result<Headers> {
+    /// The gateway's own headers beside these, in place of any that has the name of one of its own: what
+    /// an answer is made with.
+    pub(crate) fn beside(&self, mut fields: Vec<(String, String)>) -> Result<JsValue> {
         fields::replace(&mut fields, self.fields());
         let cors = self.cors.iter();
         fields.extend(cors.map(|(name, value)| ((*name).to_owned(), value.clone())));
-        fields::make(&fields)
+        fields::init(&fields)
     }
 
     fn fields(&self) -> Vec<(String, String)> {
@@ -127,42 +129,47 @@ impl Trail {
 }
 
 /// Answers one request.
-pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Response> {
+pub(crate) async fn handle(
+    req: web_sys::Request,
+    env: Env,
+    ctx: Context,
+) -> Result<web_sys::Response> {
     // The runtime's own text: to workers-rs a method that it does not know is a GET.
-    let method = req.inner().method();
-    let path = req.path();
-    let route = routes::resolve(&method, &path);
+    let method = req.method();
+    let url = req.url();
+    let path = routes::path(&url);
+    let route = routes::resolve(&method, path);
     if let Ok(Route::Health) = route {
-        return json(200, String::from(r#"{"status":"ok"}"#));
+        return json(200, String::from(r#"{"status":"ok"}"#)).map(Into::into);
     }
     // The one reading of the headers, for every check and every attempt upstream.
-    let headers = RequestHeaders::collect(fields::read(req.headers()));
+    let headers = RequestHeaders::collect(fields::read(&Headers(req.headers())));
     let header = |name| headers.as_ref().ok().and_then(|headers| headers.get(name));
     let mut trail = match random::bytes() {
         Ok(random) => Trail::new(routes::request_id(header("x-request-id"), random)),
-        Err(error) => return error_response(&error, &Trail::new(String::new())),
+        Err(error) => return refused(&error, &Trail::new(String::new())),
     };
     trail.is_named = header("x-request-id") == Some(&*trail.request_id);
     let isolate = Isolate::get(&env);
     if let Ok(isolate) = &isolate {
         let cors = &isolate.settings.cors;
-        trail.cors = cors.headers(&path, header("origin"));
+        trail.cors = cors.headers(path, header("origin"));
         let asked = Preflight {
             origin: header("origin"),
             method: header("access-control-request-method"),
             headers: header("access-control-request-headers"),
         };
-        if let Some(granted) = cors.preflight(&method, &path, asked, &route) {
-            return preflight(&granted, &trail);
+        if let Some(granted) = cors.preflight(&method, path, asked, &route) {
+            return preflight(&granted, &trail).map(Into::into);
         }
     }
     let route = match route {
         Ok(route) => route,
-        Err(error) => return error_response(&error, &trail),
+        Err(error) => return refused(&error, &trail),
     };
     let isolate = match isolate {
         Ok(isolate) => isolate,
-        Err(error) => return error_response(&missing_binding(&error), &trail),
+        Err(error) => return refused(&missing_binding(&error), &trail),
     };
     match route {
         Route::Inference(endpoint) => {
@@ -171,13 +178,21 @@ pub(crate) async fn handle(req: Request, env: Env, ctx: Context) -> Result<Respo
         }
         Route::Models => {
             trail.known.endpoint = "/v1/models";
-            proxy::models(&req, headers, &isolate, &ctx, trail).await
+            proxy::models(&req, headers, &isolate, &ctx, trail)
+                .await
+                .map(Into::into)
         }
         route => match headers {
-            Ok(_) => control(route, req, &isolate, &ctx, &trail).await,
-            Err(error) => error_response(&error, &trail),
+            Ok(_) => control(route, req.into(), &isolate, &ctx, &trail)
+                .await
+                .map(Into::into),
+            Err(error) => refused(&error, &trail),
         },
     }
+}
+
+fn refused(error: &GatewayError, trail: &Trail) -> Result<web_sys::Response> {
+    error_response(error, trail).map(Into::into)
 }
 
 fn preflight(granted: &cors::Headers, trail: &Trail) -> Result<Response> {

@@ -14,7 +14,8 @@ use gateway::hops::InstanceId;
 use gateway::pool::Pool;
 use gateway::settings::Settings;
 use gateway::tail::Tail;
-use worker::{Env, Request};
+use worker::Env;
+use worker::web_sys::Request;
 
 use crate::access;
 use crate::admission_client::AdmissionClient;

@@ -27,15 +27,19 @@ mod stream;
 mod tail;
 mod upstream;
 
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 /// The Durable Object class must be reachable from this cdylib to be exported.
 pub use gateway_durable::Limiter;
 
 use gateway::error::GatewayError;
-use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
+use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, web_sys};
 
 /// Entry of every HTTP request.
 #[event(fetch)]
-async fn fetch(req: Request, env: Env, ctx: Context) -> Result<Response> {
+async fn fetch(req: web_sys::Request, env: Env, ctx: Context) -> Result<web_sys::Response> {
     http::handle(req, env, ctx).await
 }
 

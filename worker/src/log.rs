@@ -13,7 +13,7 @@ use gateway::rollup::Run;
 use gateway_durable::{print, print_line};
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
-use worker::{Request, Response};
+use worker::{Request, Response, web_sys};
 
 use crate::admission_client::CallError;
 use crate::http::Trail;
@@ -65,7 +65,7 @@ impl Over {
 }
 
 /// A request of the data plane is over.
-pub(crate) fn request(isolate: &Isolate, req: &Request, trail: &Trail, over: &Over) {
+pub(crate) fn request(isolate: &Isolate, req: &web_sys::Request, trail: &Trail, over: &Over) {
     if let Some(line) = request_line(isolate, req, trail, over) {
         print_line(&line);
     }
@@ -74,7 +74,7 @@ pub(crate) fn request(isolate: &Isolate, req: &Request, trail: &Trail, over: &Ov
 /// The line of a request that is over, if such lines are wanted.
 pub(crate) fn request_line(
     isolate: &Isolate,
-    req: &Request,
+    req: &web_sys::Request,
     trail: &Trail,
     over: &Over,
 ) -> Option<String> {
@@ -199,10 +199,9 @@ pub(crate) fn failed(request_id: &str, failure: &GatewayError) {
 }
 
 /// Location of this Worker; nowhere but at Cloudflare is there one.
-pub(crate) fn colo(req: &Request) -> Option<String> {
-    req.cf()?;
+pub(crate) fn colo(req: &web_sys::Request) -> Option<String> {
     let property = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
-    let cf = property(req.inner(), "cf").filter(JsValue::is_object)?;
+    let cf = property(req, "cf").filter(JsValue::is_object)?;
     property(&cf, "colo")?.as_string()
 }
 

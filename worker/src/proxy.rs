@@ -16,7 +16,8 @@ use gateway::inference::{self, InferenceRequest};
 use gateway::log::Cost;
 use gateway::settings::ClientAuth;
 use gateway::{hops, overflow, progress, route, routes};
-use worker::{Context, Request, Response, Result};
+use worker::web_sys::{self, Request};
+use worker::{Context, Response, Result};
 
 use crate::body::{self, Body};
 use crate::clock::now;
@@ -91,10 +92,10 @@ pub(crate) async fn inference(
     isolate: Rc<Isolate>,
     ctx: &Context,
     mut trail: Trail,
-) -> Result<Response> {
+) -> Result<web_sys::Response> {
     let asked = match prepare(endpoint, &req, headers, &isolate, ctx, &mut trail).await {
         Ok(asked) => asked,
-        Err(error) => return refuse(&error, &isolate, &req, &trail),
+        Err(error) => return refuse(&error, &isolate, &req, &trail).map(Into::into),
     };
     let request_id = trail.request_id.clone();
     let (sender, answered) = oneshot::channel();
@@ -104,7 +105,7 @@ pub(crate) async fn inference(
         Err(_dropped) => {
             // Only a client that has left is not answered; nobody reads this.
             let error = GatewayError::new(ErrorCode::InternalError, "The request was given up.");
-            json(error.code.status(), error.body(&request_id))
+            json(error.code.status(), error.body(&request_id)).map(Into::into)
         }
     }
 }

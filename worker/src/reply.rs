@@ -14,18 +14,18 @@ use gateway::progress;
 use gateway_durable::Pipe;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Delay;
-use worker::web_sys::ReadableStreamDefaultReader;
-use worker::{Headers, Response, ResponseBody, ResponseBuilder, Result};
+use worker::web_sys::{self, ReadableStreamDefaultReader};
+use worker::{Headers, Response, ResponseBody, Result};
 
 use crate::client::ClientGone;
 use crate::http::{Trail, error_response};
 use crate::log;
 use crate::stream::read_chunk;
-use crate::upstream::response_headers;
+use crate::upstream::{Head, response_headers};
 
 /// See the module.
 pub(crate) struct Reply {
-    head: Option<oneshot::Sender<Result<Response>>>,
+    head: Option<oneshot::Sender<Result<web_sys::Response>>>,
     begun: Option<Pipe>,
     /// The status of the answer, and the code if it was a failure of the gateway.
     told: Option<(u16, Option<ErrorCode>)>,
@@ -98,7 +98,7 @@ async fn read_short(reader: &ReadableStreamDefaultReader) -> Vec<u8> {
 }
 
 impl Reply {
-    pub(crate) fn new(head: oneshot::Sender<Result<Response>>) -> Self {
+    pub(crate) fn new(head: oneshot::Sender<Result<web_sys::Response>>) -> Self {
         Self {
             head: Some(head),
             begun: None,
@@ -122,22 +122,19 @@ impl Reply {
     }
 
     /// Sends the response. A client that has left does not take it, which costs nothing.
-    pub(crate) fn send(&mut self, response: Result<Response>) {
+    pub(crate) fn send(&mut self, response: Result<web_sys::Response>) {
         if let Some(head) = self.head.take() {
             drop(head.send(response));
         }
     }
 
     /// The pipe for the body: of the stream that has begun, or of this response.
-    pub(crate) fn stream(
-        &mut self,
-        builder: ResponseBuilder,
-    ) -> std::result::Result<Pipe, JsValue> {
+    pub(crate) fn stream(&mut self, head: &Head) -> std::result::Result<Pipe, JsValue> {
         if let Some(pipe) = &self.begun {
             return Ok(pipe.clone());
         }
         let (pipe, body) = Pipe::new()?;
-        self.send(Ok(builder.stream(body)));
+        self.send(Ok(head.stream(&body)?));
         Ok(pipe)
     }
 
@@ -162,7 +159,8 @@ impl Reply {
         }
         trail.apply(&headers)?;
         let (pipe, body) = Pipe::new()?;
-        self.send(Ok(Response::builder().with_headers(headers).stream(body)));
+        let response = Response::builder().with_headers(headers).stream(body);
+        self.send(Ok(response.into()));
         self.begun = Some(pipe);
         Ok(())
     }
@@ -171,7 +169,7 @@ impl Reply {
     pub(crate) async fn fail(&mut self, error: &GatewayError, trail: &Trail, gone: &ClientGone) {
         self.told = Some((error.status(), Some(error.code)));
         if self.begun.is_none() {
-            return self.send(error_response(error, trail));
+            return self.send(error_response(error, trail).map(Into::into));
         }
         log::failed(&trail.request_id, error);
         self.tell(&error.sse_event(&trail.request_id), gone).await;
@@ -192,7 +190,7 @@ impl Reply {
         if self.begun.is_none() {
             let response = trail.apply(&headers).map(|()| {
                 let builder = Response::builder().with_status(status);
-                builder.with_headers(headers).fixed(body)
+                builder.with_headers(headers).fixed(body).into()
             });
             return self.send(response);
         }

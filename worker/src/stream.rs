@@ -15,11 +15,12 @@ use gateway::usage::Observed;
 use gateway_durable::{Pipe, Wait, wait};
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
+use worker::Delay;
 use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
-use worker::{Delay, Response, ResponseBuilder};
 
 use crate::client::ClientGone;
 use crate::clock::now;
+use crate::upstream::Head;
 
 /// How long an event stream may be silent before it gets a comment. Cloudflare's edge cuts a stream
 /// that is idle for minutes, other proxies after 60 s or 30 s.
@@ -219,23 +220,23 @@ pub(crate) async fn read_whole(
     response: &web_sys::Response,
     timer: Option<Delay>,
     silence_max: Duration,
-) -> Result<Vec<u8>, JsValue> {
+) -> Result<Uint8Array, JsValue> {
     let mut reading = wait(&response.array_buffer()?);
     for timer in timer.into_iter().map(Some).chain([None]) {
         // Most are read before the timer of the response headers is over.
         let timer = timer.unwrap_or_else(|| Delay::from(silence_max));
         if let Either::Left((buffer, _)) = select(&mut reading, timer).await {
-            return Ok(Uint8Array::new(&buffer?).to_vec());
+            return Ok(Uint8Array::new(&buffer?));
         }
     }
     Err(JsValue::NULL)
 }
 
 /// A response that ends before its body does.
-pub(crate) fn broken_off(builder: ResponseBuilder) -> worker::Result<Response> {
+pub(crate) fn broken_off(head: &Head) -> Result<web_sys::Response, JsValue> {
     let (pipe, body) = Pipe::new()?;
     pipe.abort();
-    Ok(builder.stream(body))
+    head.stream(&body)
 }
 
 #[wasm_bindgen]

@@ -17,8 +17,11 @@ use gateway::upstream::{
 use gateway_durable::wait;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::{self, AbortController, RequestInit, RequestRedirect, WorkerGlobalScope};
-use worker::{Delay, Headers, Response, ResponseBuilder};
+use worker::web_sys::{
+    self, AbortController, ReadableStream, RequestInit, RequestRedirect, ResponseInit,
+    WorkerGlobalScope,
+};
+use worker::{Delay, Headers};
 
 use crate::client::ClientGone;
 use crate::fields;
@@ -60,7 +63,7 @@ pub(crate) async fn send(
     let controller = AbortController::new()?;
     let init = RequestInit::new();
     init.set_method("POST");
-    init.set_headers(&headers.0);
+    init.set_headers(&headers);
     init.set_body(&body);
     init.set_redirect(RequestRedirect::Manual);
     init.set_signal(Some(&controller.signal()));
@@ -102,7 +105,7 @@ fn request_headers(
     request: &UpstreamRequest<'_>,
     client: &RequestHeaders,
     hops: Option<&str>,
-) -> worker::Result<Headers> {
+) -> worker::Result<JsValue> {
     let own = hops.map(|hops| (hops::HEADER, hops)).into_iter();
     let credentials = request.credentials.iter();
     let own: Vec<(&str, &str)> = own
@@ -114,20 +117,41 @@ fn request_headers(
         .filter(|(name, _)| !is_own(name))
         .collect();
     all.extend(&own);
-    fields::make(&all)
+    fields::init(&all)
 }
 
-/// The head of the client's response, with the gateway's own headers. `fields` are the upstream's.
-pub(crate) fn head(
-    status: u16,
-    fields: Vec<(String, String)>,
-    secret: Option<&Secret>,
-    trail: &Trail,
-) -> worker::Result<ResponseBuilder> {
-    let headers = trail.beside(returned(fields, secret))?;
-    Ok(Response::builder()
-        .with_status(status)
-        .with_headers(headers))
+/// The head of the client's response.
+pub(crate) struct Head(ResponseInit);
+
+impl Head {
+    /// With the gateway's own headers. `fields` are the upstream's.
+    pub(crate) fn new(
+        status: u16,
+        fields: Vec<(String, String)>,
+        secret: Option<&Secret>,
+        trail: &Trail,
+    ) -> worker::Result<Self> {
+        let headers = trail.beside(returned(fields, secret))?;
+        let init = ResponseInit::new();
+        init.set_status(status);
+        init.set_headers(&headers);
+        Ok(Self(init))
+    }
+
+    /// The answer that has these bytes.
+    pub(crate) fn whole(&self, bytes: &Uint8Array) -> Result<web_sys::Response, JsValue> {
+        web_sys::Response::new_with_opt_buffer_source_and_init(Some(bytes), &self.0)
+    }
+
+    /// The answer that reads this stream.
+    pub(crate) fn stream(&self, body: &ReadableStream) -> Result<web_sys::Response, JsValue> {
+        web_sys::Response::new_with_opt_readable_stream_and_init(Some(body), &self.0)
+    }
+
+    /// The answer without a body.
+    pub(crate) fn empty(&self) -> Result<web_sys::Response, JsValue> {
+        web_sys::Response::new_with_opt_str_and_init(None, &self.0)
+    }
 }
 
 /// Headers of an upstream response that go on to the client, with the server's key redacted where one

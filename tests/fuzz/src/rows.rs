@@ -67,7 +67,7 @@ fn notes(line: &str) {
     if let Ok(answered) = serde_json::from_str::<Answered>(line) {
         assert_eq!(serde_json::from_str(&answered.note()).ok(), Some(answered));
     }
-    if let Ok(entry) = serde_json::from_str::<Entry>(line) {
+    if let Ok(entry) = Entry::decode(line) {
         let again = serde_json::to_string(&entry).expect("a row is JSON");
         assert_eq!(serde_json::from_str(&again).ok(), Some(entry));
     }

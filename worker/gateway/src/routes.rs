@@ -197,6 +197,19 @@ impl Route {
     }
 }
 
+/// The path of a URL as the platform writes it, without its query.
+#[must_use]
+pub fn path(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let start = rest.find('/').unwrap_or(rest.len());
+    let path = rest.get(start..).unwrap_or_default();
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    match path.get(..end) {
+        Some(path) if !path.is_empty() => path,
+        _ => "/",
+    }
+}
+
 /// Finds the route, or says that there is none (`not_found`) or not for this method (`method_not_allowed`,
 /// with the methods that there are).
 pub fn resolve(method: &str, path: &str) -> Result<Route, GatewayError> {

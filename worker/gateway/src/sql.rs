@@ -53,8 +53,8 @@ pub use configuration::{
     snapshot,
 };
 pub use journal::{
-    CountersRow, JournalCount, JournalRow, count_journal, create_journal, delete_journal,
-    journal_batch, put_counters, put_journal, read_counters, withdraw_journal,
+    CountersRow, JournalCount, JournalLines, JournalRow, count_journal, create_journal,
+    delete_journal, journal_batch, put_counters, put_journal, read_counters, withdraw_journal,
 };
 pub use keys::{
     create_key, delete_key, key_by_digest, key_by_id, keys_page, rotate_key, update_key,

@@ -11,14 +11,16 @@ use gateway::observer::{Kind, Observer, Output};
 use gateway::settlement::ExchangeEnd;
 use gateway::upstream as rules;
 use gateway::usage::Observed;
+use js_sys::Uint8Array;
+use worker::Headers;
 use worker::web_sys;
-use worker::{Headers, ResponseBuilder};
 
 use super::{Ended, Exchange};
 use crate::clock::now;
+use crate::fields;
 use crate::reply::Held;
 use crate::stream::{self, Relay};
-use crate::{fields, upstream};
+use crate::upstream::Head;
 
 impl Exchange {
     pub(super) async fn hold(&self, response: web_sys::Response) -> Held {
@@ -51,20 +53,20 @@ impl Exchange {
             return ended(ExchangeEnd::Complete, Observed::default());
         }
         let secret = self.server().api_key.as_ref();
-        let builder = match upstream::head(status, fields, secret, &self.trail) {
-            Ok(builder) => builder,
+        let head = match Head::new(status, fields, secret, &self.trail) {
+            Ok(head) => head,
             Err(error) => return self.broken_answer(&error).await,
         };
         if !is_stream && length.is_some_and(|length| length <= rules::WHOLE_BYTES_MAX) {
-            return self.pass_whole(builder, &response, kind).await;
+            return self.pass_whole(&head, &response, kind).await;
         }
         self.timer = None;
         let Some(body) = response.body() else {
             self.reply.answered(status);
-            self.reply.send(Ok(builder.empty()));
+            self.reply.send(head.empty().map_err(Into::into));
             return ended(ExchangeEnd::Complete, Observed::default());
         };
-        let pipe = match self.reply.stream(builder) {
+        let pipe = match self.reply.stream(&head) {
             Ok(pipe) => pipe,
             Err(error) => return self.broken_answer(&error.into()).await,
         };
@@ -81,39 +83,42 @@ impl Exchange {
     }
 
     /// A short answer is read whole and sent whole: a pump would cost more than all of it.
-    async fn pass_whole(
-        &mut self,
-        builder: ResponseBuilder,
-        response: &web_sys::Response,
-        kind: Kind,
-    ) -> Ended {
+    async fn pass_whole(&mut self, head: &Head, response: &web_sys::Response, kind: Kind) -> Ended {
         let status = response.status();
         let server = Rc::clone(&self.asked.server);
         let mut observer = Observer::new(kind, server.api_key.as_ref());
         let timer = self.timer.take();
         let read = stream::read_whole(response, timer, server.upstream_timeout());
-        let mut whole = Vec::new();
+        let (mut whole, mut rest) = (Uint8Array::default(), Vec::new());
         let end = match self.gone.unless(read).await {
             Some(Ok(bytes)) => {
                 self.first_byte_at = Some(now());
-                whole = match observer.push(&bytes) {
-                    Output::Same => bytes,
-                    Output::Replace(bytes) => bytes,
-                };
+                whole = bytes;
+                if let Output::Replace(bytes) = observer.push(&whole.to_vec()) {
+                    (whole, rest) = (Uint8Array::default(), bytes);
+                }
                 ExchangeEnd::Complete
             }
             Some(Err(_broken_off)) => ExchangeEnd::Truncated,
             None => ExchangeEnd::ClientGone,
         };
         let finish = observer.finish();
-        whole.extend(finish.tail);
+        rest.extend(finish.tail);
+        if !rest.is_empty() {
+            let mut bytes = whole.to_vec();
+            bytes.extend(rest);
+            whole = Uint8Array::from(bytes.as_slice());
+        }
         let answer = match end {
-            ExchangeEnd::Complete => builder.fixed(whole),
+            // An answer such as 204 may have no body at all.
+            ExchangeEnd::Complete if whole.length() == 0 => head.empty(),
+            ExchangeEnd::Complete => head.whole(&whole),
             // Nobody may take a part for the whole.
-            _ => match stream::broken_off(builder) {
-                Ok(answer) => answer,
-                Err(error) => return self.broken_answer(&error).await,
-            },
+            _ => stream::broken_off(head),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.broken_answer(&error.into()).await,
         };
         self.reply.answered(status);
         self.reply.send(Ok(answer));

@@ -39,9 +39,12 @@ const PUT_JOURNAL: &str = "\
 INSERT OR REPLACE INTO journal (ticket, row)
 SELECT json_extract(value, '$.ticket'), value FROM json_each(?1)";
 
+// One text and not many cells: the object's database hands over each cell by itself. JSON has no line break.
 const JOURNAL_BATCH: &str = "\
-SELECT sequence, row FROM journal WHERE coalesce(json_extract(row, '$.held_until'), 0) <= ?2
-ORDER BY sequence LIMIT ?1";
+SELECT group_concat(sequence || ' ' || row, char(10) ORDER BY sequence) AS lines FROM (
+  SELECT sequence, row FROM journal WHERE coalesce(json_extract(row, '$.held_until'), 0) <= ?2
+  ORDER BY sequence LIMIT ?1
+)";
 
 const DELETE_JOURNAL: &str = "\
 DELETE FROM journal WHERE sequence IN (SELECT value FROM json_each(?1))";
@@ -62,14 +65,32 @@ const PUT_COUNTERS: &str = "INSERT OR REPLACE INTO counters (only, row) VALUES (
 
 const READ_COUNTERS: &str = "SELECT row FROM counters";
 
-/// One row of the journal.
+/// Rows of the journal as they are read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct JournalRow {
+pub struct JournalLines {
+    /// Sequence, space and row, a line each; none where there is no row.
+    pub lines: Option<String>,
+}
+
+impl JournalLines {
+    /// The rows, oldest first.
+    pub fn rows(&self) -> impl Iterator<Item = JournalRow<'_>> {
+        let lines = self.lines.iter().flat_map(|lines| lines.split('\n'));
+        lines.filter_map(|line| {
+            let (sequence, row) = line.split_once(' ')?;
+            let sequence = sequence.parse().ok()?;
+            Some(JournalRow { sequence, row })
+        })
+    }
+}
+
+/// One row of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalRow<'a> {
     /// Names it for [`delete_journal`]; a row that replaced another has a new one.
-    #[serde(deserialize_with = "super::rows::integer")]
     pub sequence: u64,
-    /// A [`LogRow`](crate::log_row::LogRow) as JSON.
-    pub row: String,
+    /// An [`Entry`] as JSON.
+    pub row: &'a str,
 }
 
 /// How many rows there are.
@@ -114,7 +135,7 @@ pub fn put_journal(rows: &[Entry]) -> Result<Statement, serde_json::Error> {
     Ok(Statement::new(PUT_JOURNAL, [json.into()]))
 }
 
-/// Reads the oldest rows that are not held any more ([`JournalRow`]).
+/// Reads the oldest rows that are not held any more ([`JournalLines`]).
 #[must_use]
 pub fn journal_batch(len_max: u64, now: Instant) -> Statement {
     Statement::new(JOURNAL_BATCH, [len_max.into(), now.into()])
@@ -132,8 +153,7 @@ pub fn withdraw_journal(tickets: &[TicketId]) -> Statement {
 
 /// Deletes rows that are in D1. A row that has replaced one of them meanwhile stays.
 #[must_use]
-pub fn delete_journal(rows: &[JournalRow]) -> Statement {
-    let sequences: Vec<u64> = rows.iter().map(|row| row.sequence).collect();
+pub fn delete_journal(sequences: &[u64]) -> Statement {
     Statement::new(
         DELETE_JOURNAL,
         [serde_json::json!(sequences).to_string().into()],

@@ -8,12 +8,14 @@
 //! can make a statement fail: whatever the schema would refuse is cut to its bounds first.
 
 use admission::time::Instant;
+use std::borrow::Cow;
+
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 use super::Statement;
 use crate::admin_api::{LogEntry, LogFilter, LogQuery};
-use crate::log_row::{LogRow, UsageSource};
+use crate::log_row::LogRow;
 
 /// Rows of one inserting statement. The longest row takes less than 4 KiB, a parameter of D1 at most 2 MB.
 pub const LOGS_INSERT_LEN_MAX: usize = 250;
@@ -143,14 +145,14 @@ pub struct LineRow {
 
 /// Writes rows, each at most once. At most [`LOGS_INSERT_LEN_MAX`] of them go into one statement; the statements
 /// need not be one transaction, and any of them may be repeated.
-#[must_use]
-pub fn insert_logs(rows: &[LogRow], now: Instant) -> Vec<Statement> {
+///
+/// # Errors
+/// A row that is no JSON, which a [`LogRow`] cannot be.
+pub fn insert_logs(rows: &[LogRow], now: Instant) -> Result<Vec<Statement>, serde_json::Error> {
     let statement = |rows: &[LogRow]| {
-        let cells: Vec<Json> = rows.iter().map(cells).collect();
-        Statement::new(
-            INSERT_LOGS,
-            [Json::Array(cells).to_string().into(), now.into()],
-        )
+        let cells: Vec<Cells<'_>> = rows.iter().map(Cells).collect();
+        let cells = serde_json::to_string(&cells)?;
+        Ok(Statement::new(INSERT_LOGS, [cells.into(), now.into()]))
     };
     rows.chunks(LOGS_INSERT_LEN_MAX).map(statement).collect()
 }
@@ -266,48 +268,65 @@ pub fn remove_logs(started_before: Instant, stored_before: Instant) -> Statement
     )
 }
 
-fn cells(row: &LogRow) -> Json {
-    json!([
-        text(&row.ticket, NAME_CHARS_MAX),
-        text(&row.request_id, NAME_CHARS_MAX),
-        integer(row.started_at),
-        text(&row.app, NAME_CHARS_MAX),
-        text(&row.key_id, NAME_CHARS_MAX),
-        text(&row.server_id, NAME_CHARS_MAX),
-        text(&row.model, MODEL_CHARS_MAX),
-        text(&row.endpoint, NAME_CHARS_MAX),
-        row.status,
-        row.error_code
-            .as_deref()
-            .map(|code| text(code, NAME_CHARS_MAX)),
-        u8::from(row.stream),
-        integer(row.prompt_tokens),
-        integer(row.completion_tokens),
-        integer(row.cached_tokens),
-        integer(row.total_tokens),
-        UsageSource::as_str(row.usage_source),
-        integer(row.queue_wait_ms),
-        integer(row.queue_position),
-        row.ttft_ms.map(integer),
-        integer(row.total_ms),
-        integer(row.overhead_ms),
-        integer(row.attempts),
-        text(&row.colo, COLO_CHARS_MAX),
-    ])
+/// A row as an array; the places are those of [`INSERT_LOGS`].
+struct Cells<'a>(&'a LogRow);
+
+impl Serialize for Cells<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let row = self.0;
+        let mut cells = serializer.serialize_seq(None)?;
+        for (name, chars_max) in [
+            (&row.ticket, NAME_CHARS_MAX),
+            (&row.request_id, NAME_CHARS_MAX),
+        ] {
+            cells.serialize_element(&text(name, chars_max))?;
+        }
+        cells.serialize_element(&integer(row.started_at))?;
+        for (name, chars_max) in [
+            (&row.app, NAME_CHARS_MAX),
+            (&row.key_id, NAME_CHARS_MAX),
+            (&row.server_id, NAME_CHARS_MAX),
+            (&row.model, MODEL_CHARS_MAX),
+            (&row.endpoint, NAME_CHARS_MAX),
+        ] {
+            cells.serialize_element(&text(name, chars_max))?;
+        }
+        cells.serialize_element(&row.status)?;
+        let error_code = row.error_code.as_deref();
+        cells.serialize_element(&error_code.map(|code| text(code, NAME_CHARS_MAX)))?;
+        cells.serialize_element(&u8::from(row.stream))?;
+        for number in [
+            row.prompt_tokens,
+            row.completion_tokens,
+            row.cached_tokens,
+            row.total_tokens,
+        ] {
+            cells.serialize_element(&integer(number))?;
+        }
+        cells.serialize_element(row.usage_source.as_str())?;
+        cells.serialize_element(&integer(row.queue_wait_ms))?;
+        cells.serialize_element(&integer(row.queue_position))?;
+        cells.serialize_element(&row.ttft_ms.map(integer))?;
+        for number in [row.total_ms, row.overhead_ms, row.attempts] {
+            cells.serialize_element(&integer(number))?;
+        }
+        cells.serialize_element(&text(&row.colo, COLO_CHARS_MAX))?;
+        cells.end()
+    }
 }
 
 /// `SQLite` ends a text at a zero character where it measures one.
-fn text(text: &str, chars_max: usize) -> String {
-    text.chars()
-        .take(chars_max)
-        .map(|character| {
-            if character == '\0' {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                character
-            }
-        })
-        .collect()
+fn text(text: &str, chars_max: usize) -> Cow<'_, str> {
+    // No character is shorter than a byte.
+    if text.len() <= chars_max && !text.contains('\0') {
+        return Cow::Borrowed(text);
+    }
+    let characters = text.chars().take(chars_max);
+    let replaced = characters.map(|character| match character {
+        '\0' => char::REPLACEMENT_CHARACTER,
+        other => other,
+    });
+    Cow::Owned(replaced.collect())
 }
 
 fn integer(number: u64) -> u64 {

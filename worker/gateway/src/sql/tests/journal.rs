@@ -13,7 +13,7 @@ use crate::log_row::LogRow;
 use crate::metrics::Counters;
 use crate::sql::journal::STATEMENTS;
 use crate::sql::{
-    CountersRow, JournalCount, JournalRow, count_journal, create_journal, delete_journal,
+    CountersRow, JournalCount, JournalLines, count_journal, create_journal, delete_journal,
     journal_batch, put_counters, put_journal, read_counters, withdraw_journal,
 };
 
@@ -43,21 +43,23 @@ fn put(database: &Database, rows: &[LogRow]) {
     database.run(&put_journal(&rows).unwrap()).unwrap();
 }
 
-fn batch(database: &Database, len_max: u64) -> Vec<JournalRow> {
+/// Sequences and rows.
+type Batch = (Vec<u64>, Vec<LogRow>);
+
+fn batch(database: &Database, len_max: u64) -> Batch {
     batch_at(database, len_max, NOW)
 }
 
-fn batch_at(database: &Database, len_max: u64, now: Instant) -> Vec<JournalRow> {
+fn batch_at(database: &Database, len_max: u64, now: Instant) -> Batch {
     let rows = database.run(&journal_batch(len_max, now)).unwrap();
-    let rows = rows.into_iter();
-    rows.map(|row| serde_json::from_value(row).unwrap())
-        .collect()
+    let lines: JournalLines = serde_json::from_value(rows[0].clone()).unwrap();
+    let rows = lines.rows();
+    rows.map(|row| (row.sequence, Entry::decode(row.row).unwrap().row))
+        .unzip()
 }
 
-fn content(rows: &[JournalRow]) -> Vec<LogRow> {
-    let rows = rows.iter();
-    rows.map(|row| serde_json::from_str(&row.row).unwrap())
-        .collect()
+fn content((_, rows): &Batch) -> &[LogRow] {
+    rows
 }
 
 fn count(database: &Database) -> u64 {
@@ -83,7 +85,7 @@ fn rows_leave_in_the_order_in_which_they_came() {
     assert_eq!(count(&database), 3);
     let first = batch(&database, 2);
     assert_eq!(content(&first), [row("b", 200), row("a", 200)]);
-    database.run(&delete_journal(&first)).unwrap();
+    database.run(&delete_journal(&first.0)).unwrap();
     assert_eq!(content(&batch(&database, 2)), [row("c", 500)]);
 }
 
@@ -94,7 +96,7 @@ fn a_later_row_of_a_ticket_replaces_the_earlier_and_outlives_its_leaving() {
     let leaving = batch(&database, 10);
     put(&database, &[row("a", 200)]);
     assert_eq!(count(&database), 1);
-    database.run(&delete_journal(&leaving)).unwrap();
+    database.run(&delete_journal(&leaving.0)).unwrap();
     assert_eq!(content(&batch(&database, 10)), [row("a", 200)]);
 }
 

@@ -226,7 +226,7 @@ fn statements_of_usage_stay_fast_with_millions_of_rows() {
     let batch: Vec<_> = (0..LOGS_INSERT_LEN_MAX as u64)
         .map(|ticket| super::logs::row(&mut super::logs::Random(ticket), ticket, START))
         .collect();
-    let insert = insert_logs(&batch, now);
+    let insert = insert_logs(&batch, now).unwrap();
     judge(
         "insert of a batch".to_owned(),
         (0, timed(|| database.run(&insert[0]).unwrap()).1),
