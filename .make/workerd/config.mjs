@@ -62,6 +62,8 @@ export function renderConfig(wrangler, { run, storage, host, port, variables, pr
   return `using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
+  # For collections in small portions, see main.js.
+  v8Flags = ["--expose-gc"],
   services = [
     (name = "gateway", worker = (
         modules = [

@@ -9,10 +9,26 @@ import settings from "./settings.json";
 
 export * from "./index.js";
 
+// Each promise that the platform waits for leaves objects in the old generation which only a full collection
+// frees, one by one, while nothing else is done: left to itself that is 150 ms for what 10,000 requests leave. In
+// small portions it takes 4 ms at a time, and no longer in all. Waking a task is what goes with each such promise.
+const collect = globalThis.gc;
+const COLLECTION = { type: "major", execution: "sync" };
+const WAKES_MAX = 1_500;
+let wakes = 0;
+
+function collectNowAndThen() {
+  wakes += 1;
+  if (wakes < WAKES_MAX) return;
+  wakes = 0;
+  collect(COLLECTION);
+}
+
 // Woken tasks are run in a microtask. The platform's own function for that is a call out of JavaScript, of
 // which there are a dozen a request; a promise does the same within it. What is thrown is reported as before.
 globalThis.queueMicrotask = (task) => {
   Promise.resolve().then(() => {
+    collectNowAndThen();
     try {
       task();
     } catch (error) {
