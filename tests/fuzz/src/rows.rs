@@ -69,7 +69,7 @@ fn notes(line: &str) {
     }
     if let Ok(entry) = Entry::decode(line) {
         let again = serde_json::to_string(&entry).expect("a row is JSON");
-        assert_eq!(serde_json::from_str(&again).ok(), Some(entry));
+        assert_eq!(Entry::decode(&again).ok(), Some(entry));
     }
     if let Ok(counters) = Counters::decode(line) {
         let line = counters.encode();

@@ -201,13 +201,10 @@ impl Route {
 #[must_use]
 pub fn path(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let start = rest.find('/').unwrap_or(rest.len());
-    let path = rest.get(start..).unwrap_or_default();
-    let end = path.find(['?', '#']).unwrap_or(path.len());
-    match path.get(..end) {
-        Some(path) if !path.is_empty() => path,
-        _ => "/",
-    }
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let before = rest.get(..end).unwrap_or_default();
+    let path = before.find('/').and_then(|start| before.get(start..));
+    path.unwrap_or("/")
 }
 
 /// Finds the route, or says that there is none (`not_found`) or not for this method (`method_not_allowed`,
@@ -472,6 +469,17 @@ mod tests {
             );
             assert_eq!(error.param.as_deref(), Some("X-Queue-Timeout"));
         }
+    }
+
+    #[test]
+    fn path_is_what_stands_between_host_and_query() {
+        let paths = [
+            "https://a/b/c?d=/e#f",
+            "http://a:1?b",
+            "https://a/#b",
+            "/x?y",
+        ];
+        assert_eq!(paths.map(path), ["/b/c", "/", "/", "/x"]);
     }
 
     proptest! {
