@@ -23,6 +23,8 @@ const DRAIN_MS_MAX = 3_000;
 const ANNOUNCE_MS_MAX = 1_000;
 const MINUTE_MS = 60_000;
 const COMPLAINTS_LEN_MAX = 5;
+// How workerd marks what is no error.
+const WARNING = ": warning: ";
 
 const host = process.env.HOST || "127.0.0.1";
 const port = process.env.PORT || "8787";
@@ -125,7 +127,8 @@ function forwardLines(stream, level, observe = () => {}) {
   eachLine(stream, (line) => {
     observe(line);
     const isObject = line.startsWith("{") && line.endsWith("}") && parses(line);
-    process.stdout.write(isObject ? `${line}\n` : `${JSON.stringify({ level, source: "workerd", message: line })}\n`);
+    const rank = line.includes(WARNING) ? "warn" : level;
+    process.stdout.write(isObject ? `${line}\n` : `${JSON.stringify({ level: rank, source: "workerd", message: line })}\n`);
   });
 }
 

@@ -11,8 +11,16 @@ use serde_json::{Value, json};
 /// Lines of a reason that are worth showing.
 const COMPLAINTS_LEN_MAX: usize = 5;
 
+/// How workerd marks what is no error.
+const WARNING: &str = ": warning: ";
+
 /// One line as it leaves.
 pub(crate) fn wrapped(line: &str, level: &str) -> String {
+    let level = if line.contains(WARNING) {
+        "warn"
+    } else {
+        level
+    };
     match serde_json::from_str(line) {
         Ok(Value::Object(_)) => line.to_owned(),
         _ => json!({ "level": level, "source": "workerd", "message": line }).to_string(),
@@ -81,6 +89,13 @@ mod tests {
                 (&json!("error"), &json!("workerd"))
             );
         }
+    }
+
+    #[test]
+    fn a_warning_of_workerd_is_no_error() {
+        let line = "workerd/server/server/worker.rs:468: warning: A class is missing";
+        let value: Value = serde_json::from_str(&wrapped(line, "error")).unwrap();
+        assert_eq!(value["level"], "warn");
     }
 
     #[test]
