@@ -129,6 +129,13 @@ pub(crate) async fn send(chat: Chat) -> End {
 pub(crate) fn as_promised(fault: &Fault, end: &End) -> Result<(), String> {
     let is_so = match (fault.saw, end) {
         (Saw::Broken, End::Broken) => true,
+        // Where the queue gave no further permit in time, what was held of the refusal before is passed on whole.
+        (Saw::Broken, End::Whole(answer)) => {
+            let attempts = answer.header("x-gateway-attempts");
+            let attempts = attempts.and_then(|text| text.parse::<u64>().ok());
+            let gave_up = attempts.is_some_and(|attempts| attempts < fault.attempts);
+            fault.status == 429 && answer.status == 429 && gave_up
+        }
         (Saw::Whole(status), End::Whole(answer)) => {
             let told = answer
                 .events()
