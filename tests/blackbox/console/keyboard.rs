@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::traffic::Traffic;
-use crate::stage::{PATIENT, Stage, gateway};
+use crate::stage::{PATIENT, Stage};
 
 pub(super) fn trials() -> Vec<Trial> {
     crate::trials![
@@ -215,6 +215,8 @@ async fn a_fault_is_heard_mended_and_a_lost_session_taken_up_again_by_keys() {
     );
     let url = format!("{}/v1", provider.base_url());
     hands.enter("textbox", "Base URL", &url).await;
+    // What the page asks by itself every second would find out first.
+    hands.0.keep_waiting("*/api/live*").await;
     hands.0.forget_session().await;
     hands.go("button", "Create server").await;
     hands.0.control("dialog", "Sign in again").await;
@@ -280,8 +282,9 @@ async fn a_request_is_sent_watched_and_stopped_by_keys() {
 
 async fn language_and_colours_are_chosen_by_keys_on_a_telephone_too() {
     let browser = Browser::start().await;
-    let gateway = gateway().await;
-    let hands = Hands::at(&browser, gateway, "/").await;
+    // One of its own: the servers of other tests would be stops on the way once around the page.
+    let gateway = Gateway::serve().start().await;
+    let hands = Hands::at(&browser, &gateway, "/").await;
     let ground = "getComputedStyle(document.body).backgroundColor";
     hands.go("button", "Language").await;
     hands.0.control("menuitemradio", "简体中文").await;

@@ -243,6 +243,8 @@ async fn a_half_filled_form_survives_the_end_of_the_session() {
         .await;
     desk.enter("API key", "sk-1").await;
     desk.enter("Models", "m").await;
+    // What the page asks by itself every second would find out first.
+    desk.keep_waiting("*/api/live*").await;
     desk.forget_session().await;
     desk.choose("button", "Create server").await;
     desk.control("dialog", "Sign in again").await;

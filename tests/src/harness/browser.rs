@@ -392,6 +392,12 @@ impl Page<'_> {
             .unwrap_or_else(|| panic!("the browser has no figure {name}"))
     }
 
+    /// From now on what the page asks of such addresses, `*/api/live*`, gets no answer.
+    pub async fn keep_waiting(&self, addresses: &str) {
+        let patterns = json!({ "patterns": [{ "urlPattern": addresses }] });
+        self.call("Fetch.enable", patterns).await;
+    }
+
     /// Loses the cookies of the page, as when a session ends.
     pub async fn forget_session(&self) {
         self.call("Network.clearBrowserCookies", json!({})).await;

@@ -79,14 +79,22 @@ impl<'b> Page<'b> {
     /// Presses Tab until the control of this role and name has the focus; fails after so many that it cannot
     /// be reached with the keyboard.
     pub async fn tab_to(&self, role: &str, name: &str) {
-        let control = self.control(role, name).await;
+        let mut control = self.control(role, name).await;
+        let mut stops = Vec::new();
         for _ in 0..TABS_MAX {
+            if !control.is_there().await {
+                control = self.control(role, name).await;
+            }
             if control.has_focus().await {
                 return;
             }
             self.press("Tab").await;
+            stops.push(self.focused().await);
         }
-        panic!("{} cannot be reached with the keyboard", control.told);
+        panic!(
+            "{} cannot be reached with the keyboard, only {stops:?}",
+            control.told
+        );
     }
 
     /// Waits until the page shows this text somewhere.
@@ -206,6 +214,11 @@ impl Control<'_, '_> {
     /// Gives it the focus.
     pub async fn focus(&self) {
         self.run("function () { this.focus(); }").await;
+    }
+
+    /// Whether the page still has it: what replaced it may have the same role and name.
+    async fn is_there(&self) -> bool {
+        self.run("function () { return this.isConnected; }").await == true
     }
 
     /// Whether it has the focus.
