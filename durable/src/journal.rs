@@ -25,15 +25,17 @@ use crate::d1::prepare;
 use crate::log::print;
 use crate::storage::Storage;
 
-/// Rows of one batch: reading, bringing and deleting so many takes a few milliseconds, in which the object
-/// answers nobody.
-const BATCH_LEN: u64 = 100;
+/// Rows of one batch: reading, bringing and deleting so many takes two or three milliseconds, in which the
+/// object answers nobody.
+const BATCH_LEN: u64 = 50;
 /// Rows of one batch where many have gathered: at 1 KiB at most each, half of what D1 takes.
 const BATCH_LEN_MAX: u64 = 500;
+/// So many rows are many: what a second brings is moved in small batches.
+const MANY: u64 = 4_000;
 /// Batches of one alarm, so that it ends in time.
-const BATCHES_MAX: u32 = 20;
-/// What lies between two batches, so that calls are answered.
-const BREATH: Duration = Duration::from_millis(4);
+const BATCHES_MAX: u32 = 100;
+/// What lies between two batches, so that what came meanwhile is done with before the next one.
+const BREATH: Duration = Duration::from_millis(12);
 
 /// See the module.
 pub(crate) struct Journal {
@@ -184,7 +186,7 @@ impl Journal {
 
 /// Small batches while they keep up with what comes.
 fn batch_len(stored: u64) -> u64 {
-    if stored > BATCH_LEN.saturating_mul(BATCHES_MAX.into()) {
+    if stored > MANY {
         BATCH_LEN_MAX
     } else {
         BATCH_LEN

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::log::print;
 use admission::protocol::{
     Acquire, AcquireAnswer, AdmissionFacts, Ask, Batch, Block, Live, Refusal, RefusalReason,
-    Settle, SettleOutcome, TicketId, Unused,
+    SentLate, Settle, SettleOutcome, TicketId, Unused,
 };
 use admission::{
     Acquired, Admission, BUCKET, Commit, Event, GUARD, Instant, Progress, WINDOW, WritePace,
@@ -204,6 +204,10 @@ impl Shell {
     /// permits ahead, if they are asked for.
     pub(crate) fn carry_out(self: &Rc<Self>, batch: &Batch, ask: Option<Ask>) -> Option<Block> {
         self.step(|admission, now| {
+            for ticket in &batch.late {
+                let ticket = ticket.clone();
+                admission.sent_late(&SentLate { ticket }, now);
+            }
             for settle in &batch.settles {
                 self.settle_in(admission, settle, now);
             }

@@ -9,6 +9,7 @@
 //! even that was late, the loop is overfull and the timer itself proves little; the answer's headers do
 //! prove that the request was there, so they are waited for, a second at most.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use admission::protocol::{Permit, SentLate};
@@ -21,17 +22,29 @@ use worker::Delay;
 use crate::admission_client::CallError;
 use crate::clock::now;
 use crate::isolate::Isolate;
+use crate::tail;
 
 /// How long after a late sending its answer is taken as the proof of it. An upstream that thinks longer
 /// than this was there before.
 const PROOF_MAX: Duration = Duration::from_secs(1);
 
+/// Who hears of it, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// The limiter, in a call of its own.
+    Called,
+    /// The limiter, with what else there is to tell it: the charge leaves the window a minute from now at the
+    /// earliest, so the moment for which others are waited does not matter.
+    Gathered,
+}
+
 /// To be polled beside the sending, after it. `answered` ends when there is an answer or a failure; `watched`
-/// hears of the timer.
+/// hears of the timer. What is gathered is told by the end of the request at the latest.
 pub(crate) async fn watch(
-    isolate: &Isolate,
+    isolate: &Rc<Isolate>,
     server: &Server,
     permit: &Permit,
+    report: Report,
     answered: oneshot::Receiver<()>,
     watched: oneshot::Receiver<()>,
 ) -> Result<(), CallError> {
@@ -46,13 +59,30 @@ pub(crate) async fn watch(
     if !is_sent_late(permit, server, now()) {
         return Ok(());
     }
-    let late = SentLate {
-        ticket: permit.ticket().clone(),
-    };
-    isolate.admission.sent_late(&server.id, &late).await?;
+    tell(isolate, server, permit, report).await?;
     if let Some(answered) = answered {
         select(answered, Delay::from(PROOF_MAX)).await;
-        isolate.admission.sent_late(&server.id, &late).await?;
+        tell(isolate, server, permit, report).await?;
     }
     Ok(())
+}
+
+async fn tell(
+    isolate: &Rc<Isolate>,
+    server: &Server,
+    permit: &Permit,
+    report: Report,
+) -> Result<(), CallError> {
+    let ticket = permit.ticket().clone();
+    match report {
+        Report::Called => {
+            let late = SentLate { ticket };
+            isolate.admission.sent_late(&server.id, &late).await
+        }
+        Report::Gathered => {
+            isolate.pool.borrow_mut().left_late(&server.id, ticket);
+            tail::send_words(isolate).await;
+            Ok(())
+        }
+    }
 }

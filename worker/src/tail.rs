@@ -35,6 +35,13 @@ pub(crate) async fn attend(isolate: &Rc<Isolate>, kind: &Kind, id: &BlockId) {
     }
 }
 
+/// Words that are left over when others have been waited for. It has to be awaited inside a `wait_until`; nothing
+/// is lost if it is not, because the end of each request tells them as well.
+pub(crate) async fn send_words(isolate: &Rc<Isolate>) {
+    Delay::from(gateway::tail::GATHERING).await;
+    send_if_due(isolate).await;
+}
+
 async fn send_if_due(isolate: &Rc<Isolate>) {
     if !isolate.pool.borrow().servers_due(now()).is_empty() {
         send_now(isolate, false).await;
@@ -42,10 +49,18 @@ async fn send_if_due(isolate: &Rc<Isolate>) {
 }
 
 async fn send(isolate: &Rc<Isolate>) -> Vec<(Kind, BlockId)> {
+    // Requests that find no permit ahead cost a call each: the question for more goes at once.
+    let is_low = isolate.pool.borrow().is_low(now());
     let then = isolate.tail.borrow_mut().then(now());
     match then {
+        _ if is_low => {}
         Then::Done => return Vec::new(),
-        Then::Gather => Delay::from(gateway::tail::GATHERING).await,
+        Then::Gather(round) => {
+            Delay::from(gateway::tail::GATHERING).await;
+            if !isolate.tail.borrow().is_gathering(round) {
+                return Vec::new();
+            }
+        }
         Then::Send => {}
     }
     send_now(isolate, true).await
@@ -89,6 +104,7 @@ async fn tell(
         .map(|settlement| (settlement.request_id, settlement.settle))
         .unzip();
     let batch = Batch {
+        late: words.late,
         settles,
         uses: words.uses,
         unused: words.unused,
@@ -110,6 +126,7 @@ async fn tell(
             }
         }
         let words = Words {
+            late: batch.late,
             uses: batch.uses,
             unused: batch.unused,
         };

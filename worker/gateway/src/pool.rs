@@ -82,6 +82,8 @@ pub struct Size {
 /// A permit that is not needed any more is told by these, as is one that is in use for long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
+    /// Used by requests that have left late.
+    pub late: Vec<TicketId>,
     /// In use.
     pub uses: Vec<TicketId>,
     /// Not used, and not to be used.
@@ -299,6 +301,13 @@ impl Pool {
         (count > 0).then(|| stock.ask(kind, count, size, random, now))
     }
 
+    /// Whether more permits of some kind are wanted so soon that the question should not wait for anything.
+    #[must_use]
+    pub fn is_low(&self, now: Instant) -> bool {
+        let mut stocks = self.stocks.values();
+        stocks.any(|stock| stock.largest.prompt_bytes > 0 && stock.want(now).is_some())
+    }
+
     /// What is asked for with the settlements of a server: for the kind that needs most.
     pub fn ask_of(
         &mut self,
@@ -380,6 +389,11 @@ impl Pool {
         }
     }
 
+    /// A request that used a permit has left late; its server is told with what else there is to tell.
+    pub fn left_late(&mut self, server_id: &str, ticket: TicketId) {
+        self.untold(server_id).late.push(ticket);
+    }
+
     /// Requests of this server have to wait, or it wants a pause: nobody goes ahead of them any more.
     pub fn close(&mut self, server_id: &str, now: Instant) {
         let of_server = self.stocks.iter_mut();
@@ -429,10 +443,11 @@ impl Pool {
             }
             stock.blocks.retain(|held| held.due().is_some());
         }
-        let half = WORDS_LEN_MAX / 2;
+        let part = WORDS_LEN_MAX / 3;
         let rest = Words {
-            uses: words.uses.split_off(half.min(words.uses.len())),
-            unused: words.unused.split_off(half.min(words.unused.len())),
+            late: words.late.split_off(part.min(words.late.len())),
+            uses: words.uses.split_off(part.min(words.uses.len())),
+            unused: words.unused.split_off(part.min(words.unused.len())),
         };
         self.put_back(server_id, rest);
         words
@@ -442,6 +457,7 @@ impl Pool {
     pub fn put_back(&mut self, server_id: &str, words: Words) {
         if words != Words::default() {
             let untold = self.untold(server_id);
+            untold.late.extend(words.late);
             untold.uses.extend(words.uses);
             untold.unused.extend(words.unused);
         }

@@ -52,16 +52,21 @@ pub struct Gathered {
 pub enum Then {
     /// Nothing: another one sends.
     Done,
-    /// Wait for [`GATHERING`], then take everything and send it.
-    Gather,
+    /// Wait for [`GATHERING`], then take everything and send it, unless somebody else has sent this round.
+    Gather(Round),
     /// Take everything and send it.
     Send,
 }
+
+/// What is sent together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round(u64);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Tail {
     gathered: Gathered,
+    round: Round,
     is_full: bool,
     gathering_since: Option<Instant>,
 }
@@ -106,11 +111,18 @@ impl Tail {
             return Then::Done;
         }
         self.gathering_since = Some(now);
-        Then::Gather
+        Then::Gather(self.round)
+    }
+
+    /// Whether nobody has sent what this round gathers.
+    #[must_use]
+    pub fn is_gathering(&self, round: Round) -> bool {
+        self.round == round
     }
 
     /// Everything; whoever adds next gathers anew.
     pub fn take(&mut self) -> Gathered {
+        self.round.0 = self.round.0.wrapping_add(1);
         self.is_full = false;
         self.gathering_since = None;
         std::mem::take(&mut self.gathered)
@@ -140,17 +152,21 @@ mod tests {
         assert_eq!(tail.then(at(0)), Then::Done, "nothing was added");
         tail.settle("a", settlement(1));
         tail.line("one".into());
-        assert_eq!(tail.then(at(0)), Then::Gather);
+        let Then::Gather(round) = tail.then(at(0)) else {
+            panic!("nobody else gathers");
+        };
         tail.settle("b", settlement(2));
         tail.settle("a", settlement(3));
         assert_eq!(tail.then(at(5)), Then::Done);
+        assert!(tail.is_gathering(round));
         let gathered = tail.take();
         assert_eq!(gathered.settlements["a"], [settlement(1), settlement(3)]);
         assert_eq!(gathered.settlements["b"], [settlement(2)]);
         assert_eq!(gathered.lines, ["one"]);
+        assert!(!tail.is_gathering(round), "somebody has sent it");
         assert_eq!(tail.take(), Gathered::default(), "nothing is sent twice");
         tail.line("two".into());
-        assert_eq!(tail.then(at(21)), Then::Gather);
+        assert!(matches!(tail.then(at(21)), Then::Gather(_)));
     }
 
     #[test]
@@ -164,7 +180,7 @@ mod tests {
         assert_eq!(tail.then(at(0)), Then::Send);
         assert_eq!(tail.take().settlements["a"].len(), SETTLES_LEN_MAX);
         tail.line("after".into());
-        assert_eq!(tail.then(at(0)), Then::Gather);
+        assert!(matches!(tail.then(at(0)), Then::Gather(_)));
         for _ in 1..LINES_LEN_MAX {
             tail.line(String::new());
         }
@@ -175,10 +191,10 @@ mod tests {
     fn what_a_dead_request_gathered_is_sent_by_the_next_one() {
         let mut tail = Tail::default();
         tail.settle("a", settlement(1));
-        assert_eq!(tail.then(at(0)), Then::Gather);
+        assert!(matches!(tail.then(at(0)), Then::Gather(_)));
         tail.settle("a", settlement(2));
         assert_eq!(tail.then(at(999)), Then::Done);
-        assert_eq!(tail.then(at(1_000)), Then::Gather);
+        assert!(matches!(tail.then(at(1_000)), Then::Gather(_)));
         assert_eq!(tail.take().settlements["a"].len(), 2);
     }
 

@@ -3,11 +3,13 @@
 //! Step 6 of an exchange: one attempt with one permit. What an answer or a failure means is decided by
 //! [`gateway::retry`]; whether a request left late by [`gateway::upstream`].
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use admission::protocol::{Accepted, Grant, Permit};
+use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::join;
+use futures::future::{Either, join, select};
 use gateway::error::ErrorCode;
 use gateway::retry::{self, AfterAnswer};
 use gateway::settlement::ExchangeEnd;
@@ -17,7 +19,7 @@ use worker::web_sys;
 
 use super::{Ended, Exchange, Tried, note};
 use crate::clock::now;
-use crate::lateness;
+use crate::lateness::{self, Report};
 use crate::reply::Held;
 use crate::upstream::{self, SendFailure, Sent};
 
@@ -33,13 +35,29 @@ impl Exchange {
         }
         let (answered, has_answer) = oneshot::channel();
         let (late, runs_late) = oneshot::channel();
-        let watched = async {
-            let permit = &grant.permit;
-            let told = lateness::watch(&isolate, &server, permit, has_answer, runs_late).await;
-            note(&request_id, "sent-late", told);
+        let report = match self.ahead {
+            Some(_) => Report::Gathered,
+            None => Report::Called,
         };
-        let exchange = self.exchange(grant, Some((answered, late)));
-        join(exchange, watched).await.0
+        let mut watched = pin!(async {
+            let permit = &grant.permit;
+            let told =
+                lateness::watch(&isolate, &server, permit, report, has_answer, runs_late).await;
+            note(&request_id, "sent-late", told);
+        });
+        let exchange = pin!(self.exchange(grant, Some((answered, late))));
+        match (select(exchange, &mut watched).await, report) {
+            (Either::Left((tried, _)), Report::Gathered) => {
+                // What it has heard by now it notes; the end of the request tells it.
+                let _noted = watched.now_or_never();
+                tried
+            }
+            (Either::Left((tried, _)), Report::Called) => {
+                watched.await;
+                tried
+            }
+            (Either::Right(((), exchange)), _) => exchange.await,
+        }
     }
 
     /// `watch` is told when there is an answer or a failure, and when the sending takes long.

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// Most permits of one block.
-pub const AHEAD_LEN_MAX: u64 = 64;
+pub const AHEAD_LEN_MAX: u64 = 256;
 
-/// Most words of one batch about permits ahead: those in use that are as old as to be reported, and runs of
-/// unused ones.
+/// Most words of one batch about permits ahead: those that left late, those in use that are as old as to be
+/// reported, and runs of unused ones.
 pub const WORDS_LEN_MAX: usize = 256;
 
 /// Digits of a permit's number at the end of its ticket.
@@ -75,6 +75,8 @@ pub struct Unused {
 /// What an isolate tells a server's object at once, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
+    /// Permits with which requests have left late.
+    pub late: Vec<TicketId>,
     /// Permits that are over.
     pub settles: Vec<Settle>,
     /// Permits ahead that requests are using.
@@ -318,12 +320,18 @@ impl Batch {
     /// Whether there is nothing to tell.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.settles.is_empty() && self.uses.is_empty() && self.unused.is_empty()
+        self.settles.is_empty() && self.words() == 0
+    }
+
+    const fn words(&self) -> usize {
+        let told = self.late.len().saturating_add(self.uses.len());
+        told.saturating_add(self.unused.len())
     }
 
     /// The message: a line for each.
     #[must_use]
     pub fn encode(&self) -> String {
+        let late = self.late.iter().map(|ticket| format!("l={ticket}"));
         let settles = self.settles.iter().map(Settle::encode);
         let uses = self.uses.iter().map(|ticket| format!("u={ticket}"));
         let unused = self.unused.iter().map(|unused| {
@@ -333,7 +341,7 @@ impl Batch {
                 n: unused.count,
             })
         });
-        let lines: Vec<String> = settles.chain(uses).chain(unused).collect();
+        let lines: Vec<String> = late.chain(settles).chain(uses).chain(unused).collect();
         lines.join("\n")
     }
 
@@ -346,7 +354,9 @@ impl Batch {
         within("batch", text, bytes_max)?;
         let mut batch = Self::default();
         for line in text.split('\n').filter(|line| !line.is_empty()) {
-            if let Some(ticket) = line.strip_prefix("u=") {
+            if let Some(ticket) = line.strip_prefix("l=") {
+                batch.late.push(ticket.try_into()?);
+            } else if let Some(ticket) = line.strip_prefix("u=") {
                 batch.uses.push(ticket.try_into()?);
             } else if line.starts_with("b=") {
                 let unused: UnusedLine = read(line)?;
@@ -358,8 +368,7 @@ impl Batch {
             } else {
                 batch.settles.push(Settle::decode(line)?);
             }
-            let words = batch.uses.len().saturating_add(batch.unused.len());
-            if batch.settles.len() > SETTLES_LEN_MAX || words > WORDS_LEN_MAX {
+            if batch.settles.len() > SETTLES_LEN_MAX || batch.words() > WORDS_LEN_MAX {
                 let reason = String::from("more lines than a batch may have");
                 return Err(DecodeError::Malformed(reason));
             }

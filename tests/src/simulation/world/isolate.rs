@@ -93,9 +93,10 @@ impl World<'_> {
         let words = pool.words(SERVER, now);
         let due = pool.due(&kind, &id);
         let batch = Batch {
+            late: words.late,
             uses: words.uses,
             unused: words.unused,
-            ..Batch::default()
+            settles: Vec::new(),
         };
         if !batch.is_empty() {
             self.call(request, Operation::Words(batch));

@@ -11,7 +11,7 @@
 
 use super::*;
 use admission::Admission;
-use admission::protocol::Settle;
+use admission::protocol::{SentLate, Settle};
 
 const BEGIN: u64 = 1_700_000_000_000;
 
@@ -274,19 +274,47 @@ fn an_answer_that_comes_when_it_was_given_up_is_given_back_whole() {
 
 #[test]
 fn what_could_not_be_told_is_told_later_and_no_message_is_too_long() {
+    const PART: usize = WORDS_LEN_MAX / 3;
     let mut pool = Pool::default();
     let block = BlockId::generated(random(7));
     let words = Words {
-        uses: Vec::new(),
-        unused: vec![unused(&block, 0, 1); WORDS_LEN_MAX],
+        unused: vec![unused(&block, 0, 1); 2 * PART],
+        ..Words::default()
     };
     pool.put_back("srv", words);
     for _ in 0..2 {
         assert!(pool.servers_due(at(0)).contains("srv"));
-        assert_eq!(pool.words("srv", at(0)).unused.len(), WORDS_LEN_MAX / 2);
+        assert_eq!(pool.words("srv", at(0)).unused.len(), PART);
     }
     assert_eq!(pool.words("srv", at(0)), Words::default());
     assert!(pool.servers_due(at(0)).is_empty());
+}
+
+#[test]
+fn a_request_that_left_late_is_told_with_the_next_message_and_once() {
+    let (mut pool, mut object, _) = stocked(8);
+    let ticket = take(&mut pool, 60).unwrap();
+    pool.left_late("srv", ticket.clone());
+    assert!(pool.servers_due(at(120)).contains("srv"));
+    let words = pool.words("srv", at(120));
+    assert_eq!(words.late, std::slice::from_ref(&ticket));
+    assert!(object.sent_late(&SentLate { ticket }, at(120)));
+    assert_eq!(pool.words("srv", at(120)), Words::default());
+}
+
+#[test]
+fn where_little_is_left_the_question_does_not_wait_and_is_asked_once() {
+    let mut pool = Pool::default();
+    assert!(!pool.is_low(at(0)));
+    crowd(&mut pool, &kind("a"), 0, 20);
+    assert!(pool.is_low(at(20)));
+    let (_, ask) = pool.ask_of("srv", random(1), at(20)).unwrap();
+    assert!(!pool.is_low(at(20)), "the answer is on its way");
+    let block = Admission::new().grant_ahead(&ask, at(20));
+    assert!(block.is_some());
+    pool.answered(&kind("a"), &ask.block, block, false, at(21));
+    assert!(!pool.is_low(at(21)), "there are enough");
+    assert!(!pool.is_low(at(500)), "nobody comes any more");
 }
 
 #[test]

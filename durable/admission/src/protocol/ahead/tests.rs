@@ -136,6 +136,7 @@ fn a_batch_is_read_as_it_was_written_and_no_longer_one() {
         count: 4,
     };
     let batch = Batch {
+        late: block_id().ticket(2).into_iter().collect(),
         settles: (0..SETTLES_LEN_MAX).map(settle).collect(),
         uses: block_id().ticket(1).into_iter().collect(),
         unused: vec![unused.clone()],
@@ -149,6 +150,7 @@ fn a_batch_is_read_as_it_was_written_and_no_longer_one() {
     long.unused = vec![unused; WORDS_LEN_MAX];
     assert!(Batch::decode(&long.encode()).is_err());
     assert!(Batch::decode("u=a%20b").is_err());
+    assert!(Batch::decode("l=a%20b").is_err());
     assert!(Batch::decode("b=x").is_err());
 }
 
@@ -169,7 +171,7 @@ fn numbers_beyond_a_block_are_nobodys() {
     assert!(BlockId::try_from(long).is_err());
     let unused = Unused {
         block: block_id(),
-        first: 60,
+        first: AHEAD_LEN_MAX - 4,
         count: u64::MAX,
     };
     assert_eq!(unused.tickets().count(), 4);
