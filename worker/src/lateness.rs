@@ -38,20 +38,33 @@ pub(crate) enum Report {
     Gathered,
 }
 
-/// To be polled beside the sending, after it. `answered` ends when there is an answer or a failure; `watched`
-/// hears of the timer. What is gathered is told by the end of the request at the latest.
+/// What is heard of one sending. Each channel speaks by ending.
+pub(crate) struct Watch {
+    /// There is an answer or a failure.
+    pub(crate) answered: oneshot::Receiver<()>,
+    /// The sending takes long.
+    pub(crate) is_late: oneshot::Receiver<()>,
+    /// The exchange is over.
+    pub(crate) over: oneshot::Receiver<()>,
+}
+
+/// To be polled beside the sending, after it, to its end.
 pub(crate) async fn watch(
     isolate: &Rc<Isolate>,
     server: &Server,
     permit: &Permit,
     report: Report,
-    answered: oneshot::Receiver<()>,
-    watched: oneshot::Receiver<()>,
+    watch: Watch,
 ) -> Result<(), CallError> {
+    let Watch {
+        answered,
+        is_late,
+        mut over,
+    } = watch;
     if !is_counted(server) {
         return Ok(());
     }
-    let answered = match select(answered, watched).await {
+    let answered = match select(answered, is_late).await {
         // The answer is here already, so the request was there before.
         Either::Left(_) => None,
         Either::Right((_, answered)) => Some(answered),
@@ -59,10 +72,10 @@ pub(crate) async fn watch(
     if !is_sent_late(permit, server, now()) {
         return Ok(());
     }
-    tell(isolate, server, permit, report).await?;
+    tell(isolate, server, permit, report, &mut over).await?;
     if let Some(answered) = answered {
         select(answered, Delay::from(PROOF_MAX)).await;
-        tell(isolate, server, permit, report).await?;
+        tell(isolate, server, permit, report, &mut over).await?;
     }
     Ok(())
 }
@@ -72,6 +85,7 @@ async fn tell(
     server: &Server,
     permit: &Permit,
     report: Report,
+    over: &mut oneshot::Receiver<()>,
 ) -> Result<(), CallError> {
     let ticket = permit.ticket().clone();
     match report {
@@ -81,7 +95,11 @@ async fn tell(
         }
         Report::Gathered => {
             isolate.pool.borrow_mut().left_late(&server.id, ticket);
-            tail::send_words(isolate).await;
+            // Where the exchange ends first, the end of its request tells it.
+            let gathering = Delay::from(gateway::tail::GATHERING);
+            if let Either::Left(_) = select(gathering, over).await {
+                tail::send_if_due(isolate).await;
+            }
             Ok(())
         }
     }

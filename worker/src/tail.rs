@@ -35,14 +35,9 @@ pub(crate) async fn attend(isolate: &Rc<Isolate>, kind: &Kind, id: &BlockId) {
     }
 }
 
-/// Words that are left over when others have been waited for. It has to be awaited inside a `wait_until`; nothing
-/// is lost if it is not, because the end of each request tells them as well.
-pub(crate) async fn send_words(isolate: &Rc<Isolate>) {
-    Delay::from(gateway::tail::GATHERING).await;
-    send_if_due(isolate).await;
-}
-
-async fn send_if_due(isolate: &Rc<Isolate>) {
+/// Sends everything if a server is to be told something by now. It has to be awaited to its end inside a
+/// `wait_until`: what it takes it brings.
+pub(crate) async fn send_if_due(isolate: &Rc<Isolate>) {
     if !isolate.pool.borrow().servers_due(now()).is_empty() {
         send_now(isolate, false).await;
     }

@@ -3,13 +3,11 @@
 //! Step 6 of an exchange: one attempt with one permit. What an answer or a failure means is decided by
 //! [`gateway::retry`]; whether a request left late by [`gateway::upstream`].
 
-use std::pin::pin;
 use std::rc::Rc;
 
 use admission::protocol::{Accepted, Grant, Permit};
-use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::{Either, join, select};
+use futures::future::join;
 use gateway::error::ErrorCode;
 use gateway::retry::{self, AfterAnswer};
 use gateway::settlement::ExchangeEnd;
@@ -19,7 +17,7 @@ use worker::web_sys;
 
 use super::{Ended, Exchange, Tried, note};
 use crate::clock::now;
-use crate::lateness::{self, Report};
+use crate::lateness::{self, Report, Watch};
 use crate::reply::Held;
 use crate::upstream::{self, SendFailure, Sent};
 
@@ -39,25 +37,23 @@ impl Exchange {
             Some(_) => Report::Gathered,
             None => Report::Called,
         };
-        let mut watched = pin!(async {
+        let (ends, over) = oneshot::channel();
+        let watched = async {
             let permit = &grant.permit;
-            let told =
-                lateness::watch(&isolate, &server, permit, report, has_answer, runs_late).await;
+            let watch = Watch {
+                answered: has_answer,
+                is_late: runs_late,
+                over,
+            };
+            let told = lateness::watch(&isolate, &server, permit, report, watch).await;
             note(&request_id, "sent-late", told);
-        });
-        let exchange = pin!(self.exchange(grant, Some((answered, late))));
-        match (select(exchange, &mut watched).await, report) {
-            (Either::Left((tried, _)), Report::Gathered) => {
-                // What it has heard by now it notes; the end of the request tells it.
-                let _noted = watched.now_or_never();
-                tried
-            }
-            (Either::Left((tried, _)), Report::Called) => {
-                watched.await;
-                tried
-            }
-            (Either::Right(((), exchange)), _) => exchange.await,
-        }
+        };
+        let exchange = async {
+            let tried = self.exchange(grant, Some((answered, late))).await;
+            drop(ends);
+            tried
+        };
+        join(exchange, watched).await.0
     }
 
     /// `watch` is told when there is an answer or a failure, and when the sending takes long.
