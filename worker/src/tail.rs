@@ -44,11 +44,9 @@ pub(crate) async fn send_if_due(isolate: &Rc<Isolate>) {
 }
 
 async fn send(isolate: &Rc<Isolate>) -> Vec<(Kind, BlockId)> {
-    // Requests that find no permit ahead cost a call each: the question for more goes at once.
     let is_low = isolate.pool.borrow().is_low(now());
-    let then = isolate.tail.borrow_mut().then(now());
+    let then = isolate.tail.borrow_mut().then(is_low, now());
     match then {
-        _ if is_low => {}
         Then::Done => return Vec::new(),
         Then::Gather(round) => {
             Delay::from(gateway::tail::GATHERING).await;

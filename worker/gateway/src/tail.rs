@@ -98,13 +98,14 @@ impl Tail {
         self.is_full |= self.gathered.lines.len() >= LINES_LEN_MAX;
     }
 
-    /// Whether the request that has just added has to send.
-    pub fn then(&mut self, now: Instant) -> Then {
+    /// Whether the request that has just added has to send. Where few permits ahead are left (`is_low`) the
+    /// question for more does not wait: requests that find none cost a call each.
+    pub fn then(&mut self, is_low: bool, now: Instant) -> Then {
+        if is_low || self.is_full {
+            return Then::Send;
+        }
         if self.gathered == Gathered::default() {
             return Then::Done;
-        }
-        if self.is_full {
-            return Then::Send;
         }
         let gathers = |since: Instant| now.saturating_since(since) < LEAD_MAX;
         if self.gathering_since.is_some_and(gathers) {
@@ -149,15 +150,15 @@ mod tests {
     #[test]
     fn the_first_gathers_and_the_others_are_done() {
         let mut tail = Tail::default();
-        assert_eq!(tail.then(at(0)), Then::Done, "nothing was added");
+        assert_eq!(tail.then(false, at(0)), Then::Done, "nothing was added");
         tail.settle("a", settlement(1));
         tail.line("one".into());
-        let Then::Gather(round) = tail.then(at(0)) else {
+        let Then::Gather(round) = tail.then(false, at(0)) else {
             panic!("nobody else gathers");
         };
         tail.settle("b", settlement(2));
         tail.settle("a", settlement(3));
-        assert_eq!(tail.then(at(5)), Then::Done);
+        assert_eq!(tail.then(false, at(5)), Then::Done);
         assert!(tail.is_gathering(round));
         let gathered = tail.take();
         assert_eq!(gathered.settlements["a"], [settlement(1), settlement(3)]);
@@ -166,7 +167,7 @@ mod tests {
         assert!(!tail.is_gathering(round), "somebody has sent it");
         assert_eq!(tail.take(), Gathered::default(), "nothing is sent twice");
         tail.line("two".into());
-        assert!(matches!(tail.then(at(21)), Then::Gather(_)));
+        assert!(matches!(tail.then(false, at(21)), Then::Gather(_)));
     }
 
     #[test]
@@ -174,27 +175,40 @@ mod tests {
         let mut tail = Tail::default();
         for number in 1..SETTLES_LEN_MAX {
             tail.settle("a", settlement(number));
-            assert_ne!(tail.then(at(0)), Then::Send);
+            assert_ne!(tail.then(false, at(0)), Then::Send);
         }
         tail.settle("a", settlement(SETTLES_LEN_MAX));
-        assert_eq!(tail.then(at(0)), Then::Send);
+        assert_eq!(tail.then(false, at(0)), Then::Send);
         assert_eq!(tail.take().settlements["a"].len(), SETTLES_LEN_MAX);
         tail.line("after".into());
-        assert!(matches!(tail.then(at(0)), Then::Gather(_)));
+        assert!(matches!(tail.then(false, at(0)), Then::Gather(_)));
         for _ in 1..LINES_LEN_MAX {
             tail.line(String::new());
         }
-        assert_eq!(tail.then(at(0)), Then::Send);
+        assert_eq!(tail.then(false, at(0)), Then::Send);
+    }
+
+    #[test]
+    fn where_permits_run_out_nobody_waits() {
+        let mut tail = Tail::default();
+        assert_eq!(tail.then(true, at(0)), Then::Send, "for the question alone");
+        tail.settle("a", settlement(1));
+        let Then::Gather(round) = tail.then(false, at(0)) else {
+            panic!("nobody else gathers");
+        };
+        assert_eq!(tail.then(true, at(5)), Then::Send);
+        assert_eq!(tail.take().settlements["a"], [settlement(1)]);
+        assert!(!tail.is_gathering(round), "whoever gathered need not send");
     }
 
     #[test]
     fn what_a_dead_request_gathered_is_sent_by_the_next_one() {
         let mut tail = Tail::default();
         tail.settle("a", settlement(1));
-        assert!(matches!(tail.then(at(0)), Then::Gather(_)));
+        assert!(matches!(tail.then(false, at(0)), Then::Gather(_)));
         tail.settle("a", settlement(2));
-        assert_eq!(tail.then(at(999)), Then::Done);
-        assert!(matches!(tail.then(at(1_000)), Then::Gather(_)));
+        assert_eq!(tail.then(false, at(999)), Then::Done);
+        assert!(matches!(tail.then(false, at(1_000)), Then::Gather(_)));
         assert_eq!(tail.take().settlements["a"].len(), 2);
     }
 
